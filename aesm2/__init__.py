@@ -1,0 +1,1 @@
+"""AESM²: automatic expert selection for multi-scenario and multi-task ranking."""

@@ -1,0 +1,1 @@
+"""From a table to a Batch: description, dataset, history, encoder."""

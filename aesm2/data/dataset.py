@@ -1,0 +1,121 @@
+"""A dataset on disk: its description, its rows, its splits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from aesm2.data.description import Description, Interval, read_description
+from aesm2.data.encoder import require_columns
+from aesm2.data.history import history_columns
+from aesm2.errors import InputError
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A description and the folder its paths are relative to."""
+
+    description: Description
+    folder: Path
+
+    @staticmethod
+    def open(path: str | Path) -> "Dataset":
+        """Open a folder with a `dataset.toml`, or such a file."""
+        path = Path(path)
+        return Dataset(read_description(path), path if path.is_dir() else path.parent)
+
+    def frame(self) -> pd.DataFrame:
+        """Read all rows, joined and with history, kept ones only, and a column `split`.
+
+        The index is the row's number in the source table: it names the row for good.
+        `split` is "train", "validation", "test", or missing for rows in none of them.
+        """
+        described, source = self.description, self.description.source
+        frame = read_table(self.folder / source.table)
+        for join in source.join:
+            frame = _join(frame, read_table(self.folder / join.table), join.on, join.table)
+        require_columns(frame, list(source.keep), "source.keep: the table")
+        if described.history:
+            blocks = [frame]
+            for block in described.history:
+                needed = [*block.keys, *block.outcomes, str(source.time)]
+                require_columns(frame, needed, f"history '{block.name}': the table")
+                blocks.append(history_columns(frame, block, str(source.time)))
+            frame = pd.concat(blocks, axis=1)
+        for column, values in source.keep.items():
+            frame = frame[frame[column].isin(values)]
+        if frame.empty:
+            raise InputError(f"{self.folder / source.table}: no rows left after source.keep")
+        return frame.assign(split=self._split(frame))
+
+    def split(self, name: SplitName) -> pd.DataFrame:
+        """Rows of one split; see `frame`."""
+        return rows_of(self.frame(), name)
+
+    def _split(self, frame: pd.DataFrame) -> pd.Series:
+        described = self.description.split
+        require_columns(frame, [described.column], "split: the table")
+        column = frame[described.column]
+        codes = np.full(len(frame), -1)
+        for code, name in enumerate(SPLITS):
+            inside = _inside(column, getattr(described, name), name)
+            if (codes[inside] >= 0).any():
+                raise InputError(f"split.{name} overlaps split.{SPLITS[codes[inside].max()]}")
+            codes[inside] = code
+        kind = pd.CategoricalDtype(list(SPLITS))
+        return pd.Series(pd.Categorical.from_codes(codes, dtype=kind), index=frame.index)
+
+
+def rows_of(frame: pd.DataFrame, name: SplitName) -> pd.DataFrame:
+    """Rows of one split of `Dataset.frame`; InputError where there are none."""
+    rows = frame[frame["split"] == name]
+    if rows.empty:
+        raise InputError(f"the {name} split has no rows: check [split] in dataset.toml")
+    return rows
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV or parquet table, or a folder of parquet; InputError says what is wrong."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        if path.suffix.lower() in (".csv", ".tsv"):
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            return pd.read_csv(path, sep=separator, low_memory=False)
+        if path.suffix.lower() in (".parquet", ".pq") or path.is_dir():
+            return pd.read_parquet(path)
+    except Exception as error:  # every reader has exceptions of its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: cannot be read as a table: {reason}") from None
+    raise InputError(f"{path}: not a table this reads: expected .parquet, .csv or .tsv")
+
+
+def _join(frame: pd.DataFrame, table: pd.DataFrame, on: str, name: str) -> pd.DataFrame:
+    require_columns(frame, [on], f"join with {name}: the table")
+    require_columns(table, [on], name)
+    if table[on].duplicated().any():
+        twice = table.loc[table[on].duplicated(), on].iloc[0]
+        raise InputError(f"{name}: '{on}' = {twice} is there twice; a join needs it once")
+    new = [c for c in table.columns if c == on or c not in frame.columns]
+    return frame.merge(table[new], on=on, how="left").set_axis(frame.index)
+
+
+def _inside(column: pd.Series, interval: Interval, name: str) -> np.ndarray:
+    try:
+        inside = column.notna()
+        if interval.first is not None:
+            inside &= column >= interval.first
+        if interval.last is not None:
+            inside &= column <= interval.last
+    except TypeError:
+        raise InputError(
+            f"split.{name}: '{column.name}' holds {column.dtype}, which cannot be compared with"
+            f" {interval.first if interval.first is not None else interval.last!r}"
+        ) from None
+    return inside.to_numpy()

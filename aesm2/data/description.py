@@ -1,0 +1,200 @@
+"""What a dataset is, as a file a person can write: `dataset.toml`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from aesm2.config import Strict, parse, read_toml
+from aesm2.errors import InputError, nearest
+
+Scalar = int | float | str
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class Join(Strict):
+    """A table to be joined to the log on one of its columns, many rows to one."""
+
+    table: str
+    on: str
+
+
+class Source(Strict):
+    """Where the rows are: a parquet or CSV table, and tables joined to it.
+
+    table: path relative to the description. keep: column → the values whose rows are kept, after
+    history has been computed on all rows. time: the column that orders rows, needed by history,
+    in any unit.
+    """
+
+    table: str
+    join: tuple[Join, ...] = ()
+    keep: dict[str, tuple[Scalar, ...]] = {}
+    time: str | None = None
+
+
+class Interval(Strict):
+    """Rows of one split: values from `first` to `last`, both included; either may be absent."""
+
+    first: Scalar | None = None
+    last: Scalar | None = None
+
+
+class Split(Strict):
+    """Train, validation and test as three disjoint intervals of one column."""
+
+    column: str
+    train: Interval
+    validation: Interval
+    test: Interval
+
+
+class Level(Strict):
+    """One level of the scenario hierarchy, outermost first.
+
+    values: the scenarios, in the order of the gates. other: a last scenario for every value not
+    listed; without it such a value is an error. title: how the level is called on screen.
+    """
+
+    name: Name
+    column: str
+    values: tuple[Scalar, ...] = Field(min_length=1)
+    other: str | None = None
+    title: str = ""
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Names of the scenarios, one a gate."""
+        return tuple(map(str, self.values)) + ((self.other,) if self.other is not None else ())
+
+
+class Task(Strict):
+    """One binary task; with `follows`, positive only where that task is positive too.
+
+    label: column of 0 and 1. conditional: name of the probability given the task it follows
+    (of CVR in CTCVR = CTR · CVR). title: how the task is called on screen.
+    """
+
+    name: Name
+    label: str
+    follows: str | None = None
+    conditional: str | None = None
+    title: str = ""
+
+
+class History(Strict):
+    """Features of a key's past: what was known before the row.
+
+    Adds `NAME_count` (earlier rows with the same keys), `NAME_recency` (time units since the last
+    of them, missing without one) and, for each outcome, `NAME_OUTCOME` (its mean over them,
+    pulled towards the mean over all earlier rows by `smoothing` pseudo-rows). Only rows earlier by
+    more than `delay` time units count.
+    """
+
+    name: Name
+    keys: tuple[str, ...] = Field(min_length=1)
+    outcomes: tuple[str, ...] = ()
+    delay: float = Field(0, ge=0)
+    smoothing: float = Field(10.0, gt=0)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns it adds."""
+        outcomes = (f"{self.name}_{outcome}" for outcome in self.outcomes)
+        return (f"{self.name}_count", f"{self.name}_recency", *outcomes)
+
+
+class Feature(Strict):
+    """One input of the model.
+
+    column: its column, by default its name. kind: "categorical" values are ids; "numeric" values
+    are cut into `buckets` quantile buckets of the training split. min_count: a category seen less
+    often in training is treated as unseen.
+    """
+
+    kind: Literal["categorical", "numeric"]
+    column: str | None = None
+    buckets: int = Field(16, ge=2, le=1024)
+    min_count: int = Field(1, ge=1)
+    title: str = ""
+
+
+class Description(Strict):
+    """A dataset: its rows, split, features, scenario levels, task chain and rights."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    title: str
+    provenance: Literal["public", "simulated", "private"]
+    licence: str
+    citation: str = ""
+    notes: tuple[str, ...] = ()
+    source: Source
+    split: Split
+    level: tuple[Level, ...] = Field(min_length=1)
+    task: tuple[Task, ...] = Field(min_length=1)
+    never_features: tuple[str, ...] = ()
+    history: tuple[History, ...] = ()
+    features: dict[str, dict[str, Feature]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Description":
+        for what, names in (
+            ("level", [level.name for level in self.level]),
+            ("task", [task.name for task in self.task]),
+            ("history", [block.name for block in self.history]),
+            ("feature", [name for group in self.features.values() for name in group]),
+        ):
+            repeated = {name for name in names if names.count(name) > 1}
+            if repeated:
+                raise ValueError(f"{what} '{min(repeated)}' is there twice")
+        earlier: list[str] = []
+        for task in self.task:
+            if task.follows is not None and task.follows not in earlier:
+                raise ValueError(
+                    f"task '{task.name}' follows '{task.follows}', which is no earlier task"
+                    f"{nearest(task.follows, earlier)}"
+                )
+            earlier.append(task.name)
+        if self.history and self.source.time is None:
+            raise ValueError("history needs source.time, the column that orders rows")
+        for name, feature in self.fields.items():
+            column = feature.column or name
+            if column in self.forbidden:
+                raise ValueError(
+                    f"feature '{name}' reads '{column}', which is known only after the impression"
+                )
+        return self
+
+    @property
+    def fields(self) -> dict[str, Feature]:
+        """Features of all groups in order, by name."""
+        return {name: f for group in self.features.values() for name, f in group.items()}
+
+    @property
+    def forbidden(self) -> frozenset[str]:
+        """Columns that may never be features: labels, outcomes and `never_features`."""
+        labels = (task.label for task in self.task)
+        outcomes = (outcome for block in self.history for outcome in block.outcomes)
+        return frozenset((*labels, *outcomes, *self.never_features))
+
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """Columns that a row must have to be predicted: features and scenario levels."""
+        columns = [feature.column or name for name, feature in self.fields.items()]
+        return tuple(dict.fromkeys([*columns, *(level.column for level in self.level)]))
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        """For each task, the index of the task it follows, or -1."""
+        names = [task.name for task in self.task]
+        return tuple(-1 if t.follows is None else names.index(t.follows) for t in self.task)
+
+
+def read_description(path: Path) -> Description:
+    """Read `dataset.toml`, or the one in the folder `path`; InputError names key and remedy."""
+    file = path / "dataset.toml" if path.is_dir() else path
+    if not file.exists():
+        raise InputError(
+            f"{path}: no dataset description here; `aesm2 describe TABLE` drafts a dataset.toml"
+        )
+    return parse(Description, read_toml(file), str(file))

@@ -1,0 +1,219 @@
+"""From a data frame to a Batch: vocabularies and bucket edges learnt from the training split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from aesm2.data.batch import Batch
+from aesm2.data.description import Description, Feature, Level
+from aesm2.errors import InputError, nearest
+from aesm2.layers.embedding import FIRST_VALUE, MISSING, UNSEEN
+from aesm2.models.output import Schema
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How each feature becomes an index.
+
+    categories: sorted known values of each categorical feature, as text.
+    edges: rising bucket edges of each numeric feature; bucket b holds values from
+        edges[b - 1], included, to edges[b], excluded.
+    """
+
+    description: Description
+    categories: Mapping[str, tuple[str, ...]]
+    edges: Mapping[str, tuple[float, ...]]
+    _index: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
+
+    @staticmethod
+    def fit(description: Description, training: pd.DataFrame) -> "Encoder":
+        """Learn vocabularies and quantile edges from the rows of the training split only."""
+        require_columns(training, description.input_columns, "the training split")
+        categories: dict[str, tuple[str, ...]] = {}
+        edges: dict[str, tuple[float, ...]] = {}
+        for name, feature in description.fields.items():
+            column = training[feature.column or name]
+            if feature.kind == "categorical":
+                counts = _as_text(column).value_counts()
+                categories[name] = tuple(sorted(counts.index[counts >= feature.min_count]))
+            else:
+                edges[name] = _quantile_edges(_as_numbers(column, name), feature.buckets)
+        return Encoder(description, categories, edges)
+
+    @property
+    def schema(self) -> Schema:
+        """The shape of what this encoder makes."""
+        described = self.description
+        return Schema(
+            fields=tuple(FIRST_VALUE + self._values(name) for name in described.fields),
+            levels=tuple(level.scenarios for level in described.level),
+            level_names=tuple(level.name for level in described.level),
+            tasks=tuple(task.name for task in described.task),
+            parents=described.parents,
+        )
+
+    def encode(self, frame: pd.DataFrame, labels: bool = False) -> Batch:
+        """Encode the rows of `frame`; unseen and missing values have indices of their own.
+
+        labels: also read the label columns, which must then be there.
+        Raises InputError for a missing column, text in a numeric column, a label that is neither
+        0 nor 1, or an unknown scenario where the level has no `other`.
+        """
+        described = self.description
+        needed = [*described.input_columns, *(task.label for task in described.task if labels)]
+        require_columns(frame, needed, "the table")
+        fields = np.empty((len(frame), len(described.fields)), np.int32)
+        for position, (name, feature) in enumerate(described.fields.items()):
+            fields[:, position] = self._encode_field(frame, name, feature)
+        scenarios = np.empty((len(frame), len(described.level)), np.int64)
+        for position, level in enumerate(described.level):
+            scenarios[:, position] = encode_scenario(frame, level)
+        return Batch(
+            torch.from_numpy(fields),
+            torch.from_numpy(scenarios),
+            torch.from_numpy(read_labels(frame, described)) if labels else None,
+        )
+
+    def value_names(self, name: str) -> list[str]:
+        """Return what each index of a field stands for, in words."""
+        if name in self.categories:
+            return ["missing", "unseen", *self.categories[name]]
+        edges = [f"{edge:.6g}" for edge in self.edges[name]]
+        bounds = zip(["", *edges], [*edges, ""], strict=True)
+        return ["missing", "unseen", *(_bucket_name(low, high) for low, high in bounds)]
+
+    def unseen_counts(self, batch: Batch) -> pd.DataFrame:
+        """Count values that training never met: one line a feature, columns missing and unseen."""
+        return pd.DataFrame(
+            {
+                "feature": list(self.description.fields),
+                "missing": (batch.fields == MISSING).sum(0).numpy(),
+                "unseen": (batch.fields == UNSEEN).sum(0).numpy(),
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the learnt values as plain data."""
+        return {
+            "categories": {name: list(values) for name, values in self.categories.items()},
+            "edges": {name: list(values) for name, values in self.edges.items()},
+        }
+
+    @staticmethod
+    def from_json(description: Description, values: dict[str, Any]) -> "Encoder":
+        """Rebuild an encoder from `to_json`."""
+        return Encoder(
+            description,
+            {name: tuple(v) for name, v in values["categories"].items()},
+            {name: tuple(v) for name, v in values["edges"].items()},
+        )
+
+    def _values(self, name: str) -> int:
+        return len(self.categories[name]) if name in self.categories else len(self.edges[name]) + 1
+
+    def _encode_field(self, frame: pd.DataFrame, name: str, feature: Feature) -> np.ndarray:
+        column = frame[feature.column or name]
+        if feature.kind == "numeric":
+            numbers = _as_numbers(column, feature.column or name)
+            bucket = np.searchsorted(np.asarray(self.edges[name]), numbers, side="right")
+            return np.where(np.isnan(numbers), MISSING, bucket + FIRST_VALUE)
+        if name not in self._index:
+            self._index[name] = pd.Index(self.categories[name], dtype=object)
+        codes, values = pd.factorize(column)  # missing values have code -1
+        known = self._index[name].get_indexer(pd.Index(_texts(values), dtype=object))
+        table = np.append(np.where(known < 0, UNSEEN, known + FIRST_VALUE), MISSING)
+        return table[codes]
+
+
+def require_columns(frame: pd.DataFrame, columns: list[str] | tuple[str, ...], what: str) -> None:
+    """Raise InputError that names every column `frame` lacks."""
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        hints = [f"'{c}'{nearest(c, map(str, frame.columns))}" for c in missing[:8]]
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+        plural = "s" if len(missing) > 1 else ""
+        raise InputError(f"{what} lacks the column{plural} {', '.join(hints)}{more}")
+
+
+def encode_scenario(frame: pd.DataFrame, level: Level) -> np.ndarray:
+    """Index of each row's scenario at one level, (rows,) int64."""
+    codes, values = pd.factorize(frame[level.column], use_na_sentinel=False)
+    known = pd.Index(list(map(str, level.values)), dtype=object)
+    found = known.get_indexer(pd.Index(_texts(values), dtype=object))
+    if level.other is not None:
+        found = np.where(found < 0, len(level.values), found)
+    scenario: np.ndarray = found[codes]
+    if (scenario < 0).any():
+        row = int(np.argmax(scenario < 0))
+        value = frame[level.column].iloc[row]
+        raise InputError(
+            f"row {row}: '{level.column}' is {value!s}, which is no scenario of"
+            f" level '{level.name}' (known: {', '.join(level.scenarios)})"
+        )
+    return scenario.astype(np.int64)
+
+
+def read_labels(frame: pd.DataFrame, description: Description) -> np.ndarray:
+    """Labels of every task, multiplied along the chain, (rows, tasks) float32."""
+    labels = np.empty((len(frame), len(description.task)), np.float32)
+    for position, (task, parent) in enumerate(
+        zip(description.task, description.parents, strict=True)
+    ):
+        own = _as_numbers(frame[task.label], task.label)
+        wrong = ~np.isin(own, (0, 1))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(
+                f"row {row}: label '{task.label}' is {frame[task.label].iloc[row]!s}, not 0 or 1"
+            )
+        labels[:, position] = own if parent < 0 else own * labels[:, parent]
+    return labels
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    codes, values = pd.factorize(column)
+    texts = np.array([*_texts(values), None], dtype=object)
+    return pd.Series(texts[codes]).dropna()
+
+
+def _texts(values: Any) -> list[str]:
+    """Spell values so that 1, 1.0, "1" and True are one category, whatever file they came from."""
+    return [_text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _as_numbers(column: pd.Series, name: str) -> np.ndarray:
+    """Return a column as float64 with NaN where missing; InputError names the first bad row."""
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    bad = np.isnan(numbers) & column.notna().to_numpy()
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(f"row {row}: '{name}' is {column.iloc[row]!r}, not a number")
+    return numbers
+
+
+def _quantile_edges(numbers: np.ndarray, buckets: int) -> tuple[float, ...]:
+    present = numbers[np.isfinite(numbers)]
+    if len(present) == 0:
+        return ()
+    cuts = np.quantile(present, np.arange(1, buckets) / buckets)
+    return tuple(float(edge) for edge in np.unique(cuts) if edge > present.min())
+
+
+def _bucket_name(low: str, high: str) -> str:
+    if not low and not high:
+        return "any"
+    if not low:
+        return f"< {high}"
+    return f"≥ {low}" if not high else f"{low} – {high}"

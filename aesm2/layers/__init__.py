@@ -1,0 +1,1 @@
+"""Building blocks: embedding, experts, expert selection, and the two layers made of them."""

@@ -1,0 +1,81 @@
+"""Experts: n parallel one-layer networks (Eq. 2), mixed by given weights (Eq. 1)."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Compute = Literal["auto", "dense", "sparse"]
+
+# Below these, gathering rows costs more than it saves (benchmarks/model.py).
+SPARSE_MIN_ROWS = 64
+SPARSE_MAX_SHARE = 0.5
+
+
+class ParallelLinear(nn.Module):
+    """`count` independent linear maps of the same shape, initialised as nn.Linear is."""
+
+    def __init__(self, count: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(count, outputs, inputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(count, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply map i to x[i]: (count, rows, inputs) → (count, rows, outputs)."""
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
+
+
+class Experts(nn.Module):
+    """n experts f_k(x) = relu(W_k x + b_k) of one shape.
+
+    chosen: the most experts that one row can need, which decides whether "auto" computes all
+    experts (dense) or only those chosen (sparse). Both give the same numbers.
+    """
+
+    def __init__(self, experts: int, inputs: int, width: int, chosen: int) -> None:
+        super().__init__()
+        self.linear = ParallelLinear(experts, inputs, width)
+        self.chosen_share = chosen / experts
+        self.compute: Compute = "auto"
+
+    @property
+    def width(self) -> int:
+        """Output width of every expert."""
+        return self.linear.weight.shape[1]
+
+    def forward(self, x: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+        """Mix the experts' outputs, M times with different weights: Σ_k weights[:, :, k] f_k(x).
+
+        x: (rows, inputs). weights: (M, rows, n), 0 off the mask. mask: (M, rows, n) bool.
+        Returns (M, rows, width).
+        """
+        sparse = self.compute == "sparse" or (self.compute == "auto" and self._sparse_pays(x))
+        return self._sparse(x, weights, mask) if sparse else self._dense(x, weights)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """f_k(x) of every expert: (rows, inputs) → (rows, n, width)."""
+        count, width, inputs = self.linear.weight.shape
+        flat = F.linear(x, self.linear.weight.view(-1, inputs), self.linear.bias.view(-1))
+        return flat.relu().view(len(x), count, width)
+
+    def _sparse_pays(self, x: Tensor) -> bool:
+        few = self.chosen_share <= SPARSE_MAX_SHARE
+        return few and len(x) >= SPARSE_MIN_ROWS and not x.is_cuda
+
+    def _dense(self, x: Tensor, weights: Tensor) -> Tensor:
+        outputs = self.outputs(x)
+        return torch.einsum("mrn,rnw->mrw", weights.to(outputs.dtype), outputs)
+
+    def _sparse(self, x: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+        needed = mask.any(0).t()  # (n, rows)
+        rows = needed.nonzero()[:, 1]  # rows of expert 0, then of expert 1, …: (pairs,)
+        parts = torch.split(rows, needed.sum(1).tolist())
+        maps = zip(parts, self.linear.weight, self.linear.bias, strict=True)
+        outputs = torch.cat([F.linear(x.index_select(0, part), w, b) for part, w, b in maps]).relu()
+        of_pairs = weights.transpose(1, 2)[:, needed].to(outputs.dtype)  # (M, pairs)
+        weighted = of_pairs.unsqueeze(-1) * outputs  # (M, pairs, width)
+        mixed = weighted.new_zeros(len(weights), len(x), self.width)
+        return mixed.index_add(1, rows, weighted)

@@ -1,0 +1,74 @@
+"""The training loss (Eq. 19–22), term by term."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from aesm2.layers.moe import Routing
+from aesm2.models.output import Output
+
+
+class LossTerms(NamedTuple):
+    """Means over the rows of a batch.
+
+    tasks: L_k of each task (Eq. 19), (tasks,). specific, shared: Σ_{k ∈ E} KL of each layer
+    (Eq. 20), (layers,); in a task layer also summed over its tasks.
+    """
+
+    tasks: Tensor
+    specific: Tensor
+    shared: Tensor
+
+    def total(self, task_weights: Tensor, lambda_specific: float, lambda_shared: float) -> Tensor:
+        """Σ λ_k L_k + λ_sp L_sp + λ_sh L_sh (Eq. 22 without its last term); scalar."""
+        loss = (task_weights * self.tasks).sum()
+        if lambda_specific:
+            loss = loss + lambda_specific * self.specific.sum()
+        if lambda_shared:
+            loss = loss + lambda_shared * self.shared.sum()
+        return loss
+
+
+def loss_terms(output: Output, labels: Tensor) -> LossTerms:
+    """Compute every term for one batch; labels: (rows, tasks) of 0 and 1."""
+    tasks = cross_entropy(output.log_probability, labels).mean(0)
+    specific, shared = auxiliary_terms(output.routings, output.logits)
+    return LossTerms(tasks, specific, shared)
+
+
+def cross_entropy(log_probability: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of probabilities given by their logs (Eq. 19), elementwise, in nats."""
+    return -(labels * log_probability + (1 - labels) * log1mexp(log_probability))
+
+
+def auxiliary_terms(routings: Sequence[Routing], like: Tensor) -> tuple[Tensor, Tensor]:
+    """L_sp and L_sh of every layer (Eq. 20), averaged over rows: two (layers,) tensors.
+
+    Summed over the chosen experts. A task layer sums over its tasks too, since the paper adds up
+    one such loss for each gate that a row uses; its shared set is the same for every task and
+    counts once for each.
+    """
+    specific, shared = [like.new_zeros(0)], [like.new_zeros(0)]
+    for routing in routings:
+        chosen = routing.selection
+        rows = routing.gate_logits.shape[0]
+        gates = chosen.specific[..., 0].numel() // rows  # 1, or the number of tasks
+        specific.append((chosen.kl_specific * chosen.specific).sum().view(1) / rows)
+        shared.append((chosen.kl_shared * chosen.shared).sum().view(1) * gates / rows)
+    return torch.cat(specific), torch.cat(shared)
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - exp(x)) for x < 0, accurate at both ends."""
+    x = x.clamp(max=-torch.finfo(x.dtype).tiny)
+    small = x > -0.693147
+    near_zero = torch.log(-torch.expm1(torch.where(small, x, -1.0)))
+    far = torch.log1p(-torch.exp(torch.where(small, -1.0, x)))
+    return torch.where(small, near_zero, far)
+
+
+def squared_norm(model: nn.Module) -> Tensor:
+    """‖Θ‖² over all parameters (Eq. 22); scalar."""
+    return torch.stack([p.detach().square().sum() for p in model.parameters()]).sum()

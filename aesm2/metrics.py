@@ -1,0 +1,65 @@
+"""Exact AUC, its confidence interval, log loss and calibration."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+Z95 = 1.959963984540054
+
+
+class Auc(NamedTuple):
+    """AUC with a 95 % interval; all NaN where a class is missing, which makes it undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> Auc:
+    """Exact area under the ROC curve, ties counted half, with DeLong's interval.
+
+    The interval (DeLong et al., 1988) is built on the logit of the AUC, so it stays in [0, 1].
+    labels: 0 or 1, (rows,). scores: (rows,), higher means more likely 1.
+    """
+    positive = scores[labels > 0.5]
+    negative = scores[labels <= 0.5]
+    if len(positive) == 0 or len(negative) == 0:
+        return Auc(math.nan, math.nan, math.nan)
+    above_negatives = _placements(positive, negative)  # of each positive, in [0, 1]
+    below_positives = 1 - _placements(negative, positive)
+    value = float(above_negatives.mean())
+    variance = _mean_variance(above_negatives) + _mean_variance(below_positives)
+    return Auc(value, *_logit_interval(value, math.sqrt(variance)))
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean cross-entropy in nats; NaN without rows. Probabilities are clipped to 1e-7."""
+    if len(labels) == 0:
+        return math.nan
+    p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-np.mean(labels * np.log(p) + (1 - labels) * np.log1p(-p)))
+
+
+def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Share of `others` below each score, ties counted half."""
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, scores, side="left")
+    up_to = np.searchsorted(ordered, scores, side="right")
+    share: np.ndarray = (below + up_to) / (2 * len(others))
+    return share
+
+
+def _mean_variance(values: np.ndarray) -> float:
+    return float(values.var(ddof=1) / len(values)) if len(values) > 1 else math.nan
+
+
+def _logit_interval(value: float, error: float) -> tuple[float, float]:
+    if not 0 < value < 1 or math.isnan(error):
+        return math.nan, math.nan
+    centre, spread = math.log(value / (1 - value)), Z95 * error / (value * (1 - value))
+    return _logistic(centre - spread), _logistic(centre + spread)
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

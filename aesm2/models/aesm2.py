@@ -1,0 +1,95 @@
+"""AESM² (Zou et al., SIGIR 2022): scenario layers, task layers, towers, on one page.
+
+Axes: rows; L scenario levels; T tasks; n experts; m gates.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from aesm2.config import AESM2Config
+from aesm2.data.batch import Batch
+from aesm2.layers.embedding import FieldEmbedding
+from aesm2.layers.experts import ParallelLinear
+from aesm2.layers.moe import GateNoise, Routing, ScenarioLayer, TaskLayer
+from aesm2.models.output import Output, Schema, along_chain
+
+
+class AESM2(nn.Module):
+    """Automatic expert selection for multi-scenario and multi-task ranking (Fig. 3).
+
+    The layers of level l see [s_1 … s_l]; the task layers see all scenario embeddings and t_k.
+    """
+
+    def __init__(self, config: AESM2Config, schema: Schema) -> None:
+        super().__init__()
+        self.config, self.schema = config, schema
+        dim = config.context_dim
+        self.embedding = FieldEmbedding(schema.fields, config.embedding_dim)
+        self.scenario_embedding = nn.ModuleList(nn.Embedding(len(s), dim) for s in schema.levels)
+        self.task_embedding = nn.Parameter(torch.randn(len(schema.tasks), dim))
+
+        own = dim if config.scenario_context == "gate" else 0
+        width = len(schema.fields) * config.embedding_dim
+        self.scenario_layers = nn.ModuleList()
+        self.layer_level: list[int] = []  # the level of each scenario layer
+        for level, group in enumerate(config.levels(len(schema.levels))):
+            seen = dim * (level + 1) if own == 0 else dim * level
+            for _ in range(group.layers):
+                gates = len(schema.levels[level])
+                self.scenario_layers.append(ScenarioLayer(group, gates, width, seen, own))
+                self.layer_level.append(level)
+                width = group.width
+        self.task_layers = nn.ModuleList()
+        for _ in range(config.task.layers):
+            context = dim * len(schema.levels)
+            self.task_layers.append(TaskLayer(config.task, len(schema.tasks), width, context, dim))
+            width = config.task.width
+        sizes = [width, *config.tower, 1]
+        self.towers = nn.ModuleList(
+            ParallelLinear(len(schema.tasks), a, b) for a, b in itertools.pairwise(sizes)
+        )
+
+    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Output:
+        """Predict every task for every row.
+
+        generator: source of the noise of Eq. 8; needed in training mode where noise_scale > 0,
+        and ignored in evaluation mode.
+        """
+        return self.from_embedding(self.embedding(batch.fields), batch.scenarios, generator)
+
+    def from_embedding(
+        self, x: Tensor, scenarios: Tensor, generator: torch.Generator | None = None
+    ) -> Output:
+        """Predict from the embedded fields x, (rows, width), and scenarios, (rows, L)."""
+        noise = self._noise(generator)
+        embedded = [e(scenarios[:, i]) for i, e in enumerate(self.scenario_embedding)]  # s_1 … s_L
+        routings: list[Routing] = []
+        for level, layer in zip(self.layer_level, self.scenario_layers, strict=True):
+            own = self.scenario_embedding[level].weight if layer.gate_own is not None else None
+            seen = embedded[: level + 1] if own is None else embedded[:level]
+            context = torch.cat(seen, dim=1) if seen else None
+            routings.append(layer(x, context, scenarios[:, level], own, noise))
+            x = routings[-1].output
+        z, context = x.unsqueeze(0), torch.cat(embedded, dim=1)  # (1, rows, width): for all tasks
+        for layer in self.task_layers:
+            routings.append(layer(z, context, self.task_embedding, noise))
+            z = routings[-1].output  # (T, rows, width)
+        logits = self._towers(z)
+        return Output(logits, along_chain(logits, self.schema.parents), tuple(routings))
+
+    def _towers(self, z: Tensor) -> Tensor:
+        """Per-task MLPs (Eq. 18, before the sigmoid): (T, rows, width) → (rows, T)."""
+        *hidden, last = self.towers
+        for layer in hidden:
+            z = layer(z).relu()
+        logits: Tensor = last(z).squeeze(-1).t()
+        return logits.to(self.task_embedding.dtype)
+
+    def _noise(self, generator: torch.Generator | None) -> GateNoise | None:
+        if not self.training or self.config.noise_scale == 0:
+            return None
+        if generator is None:
+            raise ValueError("training with noise_scale > 0 needs a torch.Generator for the noise")
+        return GateNoise(self.config.noise_scale, generator)
