@@ -22,14 +22,21 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> Auc:
     The interval (DeLong et al., 1988) is built on the logit of the AUC, so it stays in [0, 1].
     labels: 0 or 1, (rows,). scores: (rows,), higher means more likely 1.
     """
-    positive = scores[labels > 0.5]
-    negative = scores[labels <= 0.5]
-    if len(positive) == 0 or len(negative) == 0:
+    order = np.argsort(scores)
+    values, is_positive = scores[order], labels[order] > 0.5
+    positives = int(is_positive.sum())
+    negatives = len(labels) - positives
+    if positives == 0 or negatives == 0:
         return Auc(math.nan, math.nan, math.nan)
-    above_negatives = _placements(positive, negative)  # of each positive, in [0, 1]
-    below_positives = 1 - _placements(negative, positive)
-    value = float(above_negatives.mean())
-    variance = _mean_variance(above_negatives) + _mean_variance(below_positives)
+    # For every row, how many of each class score lower, and how many lower or equal.
+    first = np.searchsorted(values, values, side="left")
+    last = np.searchsorted(values, values, side="right")
+    positives_before = np.concatenate([[0], np.cumsum(is_positive)])
+    lower, up_to = positives_before[first], positives_before[last]
+    negatives_below = ((first - lower) + (last - up_to))[is_positive] / (2 * negatives)
+    positives_above = 1 - (lower + up_to)[~is_positive] / (2 * positives)
+    value = float(negatives_below.mean())
+    variance = _mean_variance(negatives_below) + _mean_variance(positives_above)
     return Auc(value, *_logit_interval(value, math.sqrt(variance)))
 
 
@@ -39,15 +46,6 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
         return math.nan
     p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     return float(-np.mean(labels * np.log(p) + (1 - labels) * np.log1p(-p)))
-
-
-def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Share of `others` below each score, ties counted half."""
-    ordered = np.sort(others)
-    below = np.searchsorted(ordered, scores, side="left")
-    up_to = np.searchsorted(ordered, scores, side="right")
-    share: np.ndarray = (below + up_to) / (2 * len(others))
-    return share
 
 
 def _mean_variance(values: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from aesm2.data.description import Description, Interval, read_description
+from aesm2.data.description import DESCRIPTION, Description, Interval, read_description
 from aesm2.data.encoder import require_columns
 from aesm2.data.history import history_columns
 from aesm2.errors import InputError
@@ -18,16 +18,19 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Dataset:
-    """A description and the folder its paths are relative to."""
+    """A description, its text, and the folder its paths are relative to."""
 
     description: Description
+    text: str
     folder: Path
 
     @staticmethod
     def open(path: str | Path) -> "Dataset":
         """Open a folder with a `dataset.toml`, or such a file."""
         path = Path(path)
-        return Dataset(read_description(path), path if path.is_dir() else path.parent)
+        description = read_description(path)
+        file = path / DESCRIPTION if path.is_dir() else path
+        return Dataset(description, file.read_text(encoding="utf-8"), file.parent)
 
     def frame(self) -> pd.DataFrame:
         """Read all rows, joined and with history, kept ones only, and a column `split`.

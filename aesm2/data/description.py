@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from aesm2.config import Strict, parse, read_toml
 from aesm2.errors import InputError, nearest
 
+DESCRIPTION = "dataset.toml"
 Scalar = int | float | str
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -87,8 +88,8 @@ class History(Strict):
 
     Adds `NAME_count` (earlier rows with the same keys), `NAME_recency` (time units since the last
     of them, missing without one) and, for each outcome, `NAME_OUTCOME` (its mean over them,
-    pulled towards the mean over all earlier rows by `smoothing` pseudo-rows). Only rows earlier by
-    more than `delay` time units count.
+    pulled towards the mean over all earlier rows by `smoothing` pseudo-rows). An outcome counts
+    only if its row is earlier by more than `delay` time units: it must have been known by then.
     """
 
     name: Name
@@ -147,6 +148,8 @@ class Description(Strict):
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:
                 raise ValueError(f"{what} '{min(repeated)}' is there twice")
+        if "task" in {level.name for level in self.level}:
+            raise ValueError("no level can be called 'task': that is the name of the task layers")
         earlier: list[str] = []
         for task in self.task:
             if task.follows is not None and task.follows not in earlier:
@@ -192,7 +195,7 @@ class Description(Strict):
 
 def read_description(path: Path) -> Description:
     """Read `dataset.toml`, or the one in the folder `path`; InputError names key and remedy."""
-    file = path / "dataset.toml" if path.is_dir() else path
+    file = path / DESCRIPTION if path.is_dir() else path
     if not file.exists():
         raise InputError(
             f"{path}: no dataset description here; `aesm2 describe TABLE` drafts a dataset.toml"

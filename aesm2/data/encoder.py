@@ -10,9 +10,9 @@ import torch
 
 from aesm2.data.batch import Batch
 from aesm2.data.description import Description, Feature, Level
+from aesm2.data.schema import Schema
 from aesm2.errors import InputError, nearest
 from aesm2.layers.embedding import FIRST_VALUE, MISSING, UNSEEN
-from aesm2.models.output import Schema
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,21 @@ from aesm2.data.description import History
 def history_columns(frame: pd.DataFrame, block: History, time: str) -> pd.DataFrame:
     """Compute one block of history features for every row, in the frame's order.
 
-    A row counts for another when it has the same keys and is earlier by more than `block.delay`
-    (by any amount where the delay is 0); rows at the same instant never count for each other.
-    Column names are `block.columns`; recency is NaN without an earlier row.
+    A row counts for another when it has the same keys and is earlier; for outcomes, earlier by
+    more than `block.delay`. Rows at the same instant never count for each other. Column names are
+    `block.columns`; recency is NaN without an earlier row, an outcome without any earlier outcome.
     """
     instants = frame[time].to_numpy(np.int64)
     key = frame.groupby(list(block.keys), sort=False, dropna=False).ngroup().to_numpy()
-    past = _Past(key, instants, block.delay)
-    everything = _Past(np.zeros_like(key), instants, block.delay)
+    past = _Past(key, instants, 0)
     columns = {f"{block.name}_count": past.count, f"{block.name}_recency": past.recency}
+    known = _Past(key, instants, block.delay)
+    everything = _Past(np.zeros_like(key), instants, block.delay)
     for outcome in block.outcomes:
         values = frame[outcome].to_numpy(np.float64)
-        total, seen = everything.sum(values), everything.count
-        prior = total / np.maximum(seen, 1)
-        rate = (past.sum(values) + block.smoothing * prior) / (past.count + block.smoothing)
-        columns[f"{block.name}_{outcome}"] = np.where(seen > 0, rate, np.nan)
+        prior = everything.sum(values) / np.maximum(everything.count, 1)
+        mean = (known.sum(values) + block.smoothing * prior) / (known.count + block.smoothing)
+        columns[f"{block.name}_{outcome}"] = np.where(everything.count > 0, mean, np.nan)
     return pd.DataFrame(columns, index=frame.index).astype(np.float32)
 
 

@@ -12,18 +12,20 @@ class FieldEmbedding(nn.Module):
     """Embeds all fields of a row with one lookup in one table.
 
     sizes: number of table rows of each field, MISSING and UNSEEN included. dim: embedding width.
+    placeholders: whether every field has MISSING and UNSEEN; scenario ids have neither.
     """
 
     offsets: Tensor
 
-    def __init__(self, sizes: Sequence[int], dim: int) -> None:
+    def __init__(self, sizes: Sequence[int], dim: int, placeholders: bool = True) -> None:
         super().__init__()
         starts = torch.tensor([0, *sizes]).cumsum(0)
         self.register_buffer("offsets", starts[:-1], persistent=False)
         self.weight = nn.Parameter(torch.empty(int(starts[-1]), dim).normal_(std=0.05))
-        with torch.no_grad():  # rows that training may never touch start at the origin
-            self.weight[self.offsets + MISSING] = 0
-            self.weight[self.offsets + UNSEEN] = 0
+        if placeholders:
+            with torch.no_grad():  # rows that training may never touch start at the origin
+                self.weight[self.offsets + MISSING] = 0
+                self.weight[self.offsets + UNSEEN] = 0
 
     def forward(self, fields: Tensor) -> Tensor:
         """(rows, fields) integer index within each field → x, (rows, fields · dim)."""

@@ -1,10 +1,11 @@
 """Models: all take a Batch and return an Output."""
 
 from aesm2.config import AESM2Config, MLPConfig, MMoEConfig, ModelConfig
+from aesm2.data.schema import Schema
 from aesm2.models.aesm2 import AESM2
 from aesm2.models.mlp import MLP
 from aesm2.models.mmoe import MMoE
-from aesm2.models.output import Output, Schema
+from aesm2.models.output import Output
 
 __all__ = ["AESM2", "MLP", "MMoE", "Model", "Output", "Schema", "build"]
 

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from aesm2.config import AESM2Config
 from aesm2.data.batch import Batch
+from aesm2.data.schema import Schema
 from aesm2.layers.embedding import FieldEmbedding
 from aesm2.layers.experts import ParallelLinear
 from aesm2.layers.moe import GateNoise, Routing, ScenarioLayer, TaskLayer
-from aesm2.models.output import Output, Schema, along_chain
+from aesm2.models.output import Output, along_chain
 
 
 class AESM2(nn.Module):

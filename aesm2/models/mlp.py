@@ -7,8 +7,9 @@ from torch import nn
 
 from aesm2.config import MLPConfig
 from aesm2.data.batch import Batch
+from aesm2.data.schema import Schema
 from aesm2.layers.embedding import FieldEmbedding
-from aesm2.models.output import Output, Schema, along_chain
+from aesm2.models.output import Output, along_chain
 
 
 class MLP(nn.Module):
@@ -19,7 +20,8 @@ class MLP(nn.Module):
         self.config, self.schema = config, schema
         dim = config.embedding_dim
         self.embedding = FieldEmbedding(schema.fields, dim)
-        self.scenario_embedding = FieldEmbedding([len(s) for s in schema.levels], dim)
+        scenarios = [len(level) for level in schema.levels]
+        self.scenario_embedding = FieldEmbedding(scenarios, dim, placeholders=False)
         inputs = (len(schema.fields) + len(schema.levels)) * dim
         sizes = [inputs, *config.hidden, len(schema.tasks)]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from aesm2.config import ExpertGroup, MMoEConfig
 from aesm2.data.batch import Batch
+from aesm2.data.schema import Schema
 from aesm2.layers.embedding import FieldEmbedding
 from aesm2.layers.experts import Experts, ParallelLinear
-from aesm2.models.output import Output, Schema, along_chain
+from aesm2.models.output import Output, along_chain
 
 
 class MMoE(nn.Module):

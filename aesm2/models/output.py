@@ -1,4 +1,4 @@
-"""What every model takes for granted about a dataset, and what every model returns."""
+"""What every model returns."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aesm2.layers.moe import Routing
-
-
-@dataclass(frozen=True)
-class Schema:
-    """The shape of a dataset, as a model needs it.
-
-    fields: table rows of each field. levels: scenarios of each level, outermost first.
-    level_names: name of each level. tasks: names of the tasks. parents: for each task the index of
-    the task it follows, or -1.
-    """
-
-    fields: tuple[int, ...]
-    levels: tuple[tuple[str, ...], ...]
-    level_names: tuple[str, ...]
-    tasks: tuple[str, ...]
-    parents: tuple[int, ...]
 
 
 @dataclass(frozen=True)

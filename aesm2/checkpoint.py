@@ -1,0 +1,261 @@
+"""A trained model as a folder of plain files, verified by a content hash when it is opened.
+
+    checkpoint.json         format, name, configuration, versions, and the hash of every other file
+    model.safetensors       weights
+    dataset.toml            the description of the data it was trained on
+    encoder.json            vocabularies and bucket edges
+    evaluation.jsonl        AUC and log loss per scenario and task, on validation and test
+    statistics.jsonl        impressions and positives per split and scenario
+    history.jsonl           losses, divergences and validation AUC over training
+    utilisation.jsonl       counts of choices over training
+    reference.safetensors   inputs and outputs for `aesm2 selfcheck`
+    README.md               the model card, for people; it alone is not part of the hash
+
+Nothing in it is a pickle.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from aesm2.config import Config, Strict, parse
+from aesm2.data.batch import Batch
+from aesm2.data.dataset import read_table
+from aesm2.data.description import Description, read_description
+from aesm2.data.encoder import Encoder, require_columns
+from aesm2.device import resolve_device
+from aesm2.errors import InputError
+from aesm2.evaluation import evaluate
+from aesm2.files import read_json, read_lines, sha256, write_atomically
+from aesm2.inference import probabilities
+from aesm2.models import Model, build
+from aesm2.routing.trace import LayerSpec, RoutingTrace, layer_specs, trace
+from aesm2.routing.utilisation import Utilisation, utilisation
+
+FORMAT = 1
+MANIFEST, WEIGHTS, CARD = "checkpoint.json", "model.safetensors", "README.md"
+REQUIRED = (
+    WEIGHTS, "dataset.toml", "encoder.json", "evaluation.jsonl", "statistics.jsonl",
+    "history.jsonl", "utilisation.jsonl", "reference.safetensors",
+)  # fmt: skip
+
+
+class Manifest(Strict):
+    """Content of `checkpoint.json`; `hash` is over all the rest, and so over every file."""
+
+    format: int
+    name: str
+    steps: int
+    config: Config
+    versions: dict[str, str]
+    files: dict[str, str]
+    hash: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint; build one with `load`.
+
+    hash: identifies the content. steps: optimizer steps to the weights it holds.
+    evaluation: see `evaluate`, with a column split. statistics: see `scenario_statistics`.
+    """
+
+    path: Path
+    name: str
+    hash: str
+    config: Config
+    encoder: Encoder
+    model: Model
+    device: torch.device
+    steps: int
+    evaluation: pd.DataFrame
+    statistics: pd.DataFrame
+
+    @property
+    def description(self) -> Description:
+        """The dataset it was trained on."""
+        return self.encoder.description
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Its layers that select experts, in order of computation."""
+        return layer_specs(self.model)
+
+    def read(self, source: str | Path | pd.DataFrame) -> pd.DataFrame:
+        """Read rows from a table, or take a frame, and check that no input column is missing."""
+        frame = source if isinstance(source, pd.DataFrame) else read_table(source)
+        require_columns(frame, self.description.input_columns, "the table")
+        return frame
+
+    def encode(self, frame: pd.DataFrame, labels: bool = False) -> Batch:
+        """Encode rows as the model's input; see `Encoder.encode`."""
+        return self.encoder.encode(frame, labels)
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Probability of each task for each row: one column a task, the frame's index."""
+        names = [task.name for task in self.description.task]
+        return pd.DataFrame(
+            probabilities(self.model, self.encode(frame)), columns=names, index=frame.index
+        )
+
+    def trace(self, frame: pd.DataFrame) -> RoutingTrace:
+        """Trace the expert selection of each row through every layer."""
+        return trace(self.model, self.encode(frame), frame.index)
+
+    def utilisation(self, frame: pd.DataFrame) -> Utilisation:
+        """Count which experts the rows of each scenario use."""
+        return utilisation(self.model, self.encode(frame))
+
+    def evaluate(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Measure AUC and log loss on labelled rows, per scenario and task."""
+        return evaluate(self.model, self.encode(frame, labels=True))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Records of its training, in order of steps."""
+        return read_lines(self.path / "history.jsonl")
+
+    def utilisation_history(self) -> list[tuple[int, Utilisation]]:
+        """Utilisation on the validation rows over training: (step, counts)."""
+        schema, specs = self.encoder.schema, self.layers
+        return [
+            (line["step"], Utilisation.from_json(schema, specs, line))
+            for line in read_lines(self.path / "utilisation.jsonl")
+        ]
+
+
+def load(path: str | Path, device: str = "auto") -> Checkpoint:
+    """Open a checkpoint folder on a device: "auto" (CUDA where there is one), "cpu" or "cuda".
+
+    Raises InputError where the folder is no checkpoint, or a file of it is missing, altered, of
+    another format version, or does not fit the configuration.
+    """
+    path = Path(path)
+    manifest = _verified_manifest(path)
+    description = read_description(path / "dataset.toml")
+    encoder = Encoder.from_json(description, read_json(path / "encoder.json"))
+    target = resolve_device(device)
+    model = build(manifest.config.model, encoder.schema)
+    model.load_state_dict(_read_weights(path / WEIGHTS, model))
+    return Checkpoint(
+        path=path,
+        name=manifest.name,
+        hash=manifest.hash,
+        config=manifest.config,
+        encoder=encoder,
+        model=model.to(target).eval(),
+        device=target,
+        steps=manifest.steps,
+        evaluation=_read_frame(path / "evaluation.jsonl"),
+        statistics=_read_frame(path / "statistics.jsonl"),
+    )
+
+
+def save(
+    path: Path,
+    name: str,
+    config: Config,
+    model: Model,
+    encoder: Encoder,
+    steps: int,
+    files: Mapping[str, bytes],
+) -> None:
+    """Write a checkpoint folder, whole or not at all; an older one at `path` is replaced.
+
+    files: content of the files besides manifest, weights and encoder, by name.
+    """
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    weights = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
+    safetensors.torch.save_file(weights, part / WEIGHTS)
+    (part / "encoder.json").write_text(json.dumps(encoder.to_json()), encoding="utf-8")
+    for file, content in files.items():
+        (part / file).write_bytes(content)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "steps": steps,
+        "config": config.model_dump(mode="json"),
+        "versions": {"aesm2": version("aesm2"), "torch": torch.__version__},
+        "files": {f.name: sha256(f) for f in sorted(part.iterdir()) if f.name != CARD},
+    }
+    manifest["hash"] = _manifest_hash(manifest)
+    write_atomically(part / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    if path.exists():
+        old = path.with_name(f".{path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+        part.rename(path)
+        shutil.rmtree(old)
+    else:
+        part.rename(path)
+
+
+def frame_to_json(frame: pd.DataFrame) -> bytes:
+    """Return a frame as JSON records, one a line, that `load` reads back."""
+    text: str = frame.to_json(orient="records", lines=True, double_precision=12)
+    return text.encode()
+
+
+def _verified_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST
+    if not file.exists():
+        raise InputError(f"{path}: no checkpoint here: {MANIFEST} is missing")
+    values = read_json(file)
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
+        raise InputError(
+            f"{file}: format is {found!r}, this version reads {FORMAT};"
+            " train the checkpoint again or use the version that wrote it"
+        )
+    if values.get("hash") != _manifest_hash(values):
+        raise InputError(f"{file}: altered since it was written: its hash does not match")
+    manifest = parse(Manifest, values, str(file))
+    for name in sorted({*REQUIRED, *manifest.files}):
+        if not (path / name).is_file():
+            raise InputError(f"{path / name}: missing from the checkpoint")
+        if sha256(path / name) != manifest.files.get(name):
+            raise InputError(
+                f"{path / name}: truncated or altered: its content is not what {MANIFEST} records"
+            )
+    return manifest
+
+
+def _manifest_hash(manifest: dict[str, Any]) -> str:
+    content = {key: value for key, value in manifest.items() if key != "hash"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_weights(path: Path, model: Model) -> dict[str, torch.Tensor]:
+    try:
+        weights = safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a valid safetensors file: {error}") from None
+    expected = model.state_dict()
+    for key in sorted(expected.keys() | weights.keys()):
+        if key not in weights:
+            raise InputError(f"{path}: '{key}' is missing")
+        if key not in expected:
+            raise InputError(f"{path}: '{key}' is not part of the configured model")
+        if weights[key].shape != expected[key].shape:
+            raise InputError(
+                f"{path}: '{key}' has shape {tuple(weights[key].shape)}, the configuration needs"
+                f" {tuple(expected[key].shape)}"
+            )
+    return weights
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    text = StringIO(path.read_text(encoding="utf-8"))
+    return pd.read_json(text, lines=True, dtype=False)

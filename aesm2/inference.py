@@ -1,0 +1,37 @@
+"""Running a model over many rows in chunks, without gradients."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from aesm2.data.batch import Batch
+from aesm2.models import Model, Output
+
+CHUNK = 8192  # rows that fit a processor's caches and a small GPU alike
+
+
+def outputs(model: Model, batch: Batch, chunk: int = CHUNK) -> Iterator[tuple[Batch, Output]]:
+    """Yield (chunk of the batch, the model's output for it), in evaluation mode, in order.
+
+    The chunk is on the model's device. The model's mode is put back at the end.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(batch), chunk):
+            part = batch[start : start + chunk].to(device)
+            with torch.no_grad():
+                output = model(part)
+            yield part, output
+    finally:
+        model.train(training)
+
+
+def probabilities(model: Model, batch: Batch) -> np.ndarray:
+    """Each task's probability along its chain, (rows, tasks) float32."""
+    parts = [output.log_probability.exp().cpu() for _, output in outputs(model, batch)]
+    empty = torch.zeros(0, len(model.schema.tasks))
+    result: np.ndarray = torch.cat([empty, *parts]).numpy()
+    return result

@@ -1,0 +1,1 @@
+"""What a trained model does: traces of rows, and who uses which experts."""

@@ -1,0 +1,129 @@
+"""Utilisation: how many rows of each scenario use each expert, and in which role (Fig. 7).
+
+Axes: T targets (the tasks in a task layer, 1 in a scenario layer); P paths (fine-grained
+scenarios, see `evaluation.path_names`); n experts.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aesm2.data.batch import Batch
+from aesm2.errors import InputError
+from aesm2.evaluation import path_index
+from aesm2.inference import outputs
+from aesm2.layers.moe import Routing
+from aesm2.models import Model, Schema
+from aesm2.routing.trace import LayerSpec, layer_specs
+
+
+@dataclass(frozen=True)
+class LayerUtilisation:
+    """One layer's counts: specific and shared choices, and the sum of mixing weights; (T, P, n)."""
+
+    spec: LayerSpec
+    specific: np.ndarray
+    shared: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Utilisation:
+    """Counts over a set of rows; the sum of two of them is that of both sets.
+
+    rows: number of rows of each path, (P,). layers: one LayerUtilisation a layer.
+    """
+
+    schema: Schema
+    rows: np.ndarray
+    layers: tuple[LayerUtilisation, ...]
+
+    def layer(self, name: str) -> LayerUtilisation:
+        """Return a layer by its name; InputError lists the names there are."""
+        for layer in self.layers:
+            if layer.spec.name == name:
+                return layer
+        names = ", ".join(layer.spec.name for layer in self.layers)
+        raise InputError(f"no layer '{name}' (layers: {names})")
+
+    def __add__(self, other: "Utilisation") -> "Utilisation":
+        pairs = zip(self.layers, other.layers, strict=True)
+        layers = tuple(
+            LayerUtilisation(
+                a.spec, a.specific + b.specific, a.shared + b.shared, a.weight + b.weight
+            )
+            for a, b in pairs
+        )
+        return Utilisation(self.schema, self.rows + other.rows, layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as plain data; weights are rounded to three decimals."""
+        return {
+            "rows": self.rows.tolist(),
+            "layers": {
+                layer.spec.name: {
+                    "specific": layer.specific.tolist(),
+                    "shared": layer.shared.tolist(),
+                    "weight": layer.weight.round(3).tolist(),
+                }
+                for layer in self.layers
+            },
+        }
+
+    @staticmethod
+    def from_json(
+        schema: Schema, specs: tuple[LayerSpec, ...], values: dict[str, Any]
+    ) -> "Utilisation":
+        """Rebuild what `to_json` gave."""
+        layers = []
+        for spec in specs:
+            counts = values["layers"][spec.name]
+            layers.append(
+                LayerUtilisation(
+                    spec,
+                    np.array(counts["specific"], np.int64),
+                    np.array(counts["shared"], np.int64),
+                    np.array(counts["weight"], np.float64),
+                )
+            )
+        return Utilisation(schema, np.array(values["rows"], np.int64), tuple(layers))
+
+
+def utilisation(model: Model, batch: Batch) -> Utilisation:
+    """Count choices over all rows of a batch; memory does not grow with the rows."""
+    specs = layer_specs(model)
+    if not specs:
+        raise InputError(f"model '{model.config.name}' has no expert selection to count")
+    total: Utilisation | None = None
+    for part, output in outputs(model, batch):
+        counted = count(model.schema, specs, part.scenarios, output.routings)
+        total = counted if total is None else total + counted
+    if total is None:
+        raise InputError("no rows to count")
+    return total
+
+
+def count(
+    schema: Schema, specs: tuple[LayerSpec, ...], scenarios: Tensor, routings: tuple[Routing, ...]
+) -> Utilisation:
+    """Count the choices of one chunk; scenarios: (rows, levels)."""
+    paths = int(np.prod([len(level) for level in schema.levels]))
+    own = torch.from_numpy(path_index(scenarios.cpu().numpy(), schema)).to(scenarios.device)
+
+    def summed(values: Tensor) -> np.ndarray:
+        per_target = values.view(-1, *values.shape[-2:]).double()  # (T, rows, n)
+        total = per_target.new_zeros(len(per_target), paths, per_target.shape[-1])
+        result: np.ndarray = total.index_add(1, own, per_target).cpu().numpy()
+        return result
+
+    layers = []
+    for spec, routing in zip(specs, routings, strict=True):
+        chosen = routing.selection
+        specific = summed(chosen.specific).astype(np.int64)
+        shared = np.broadcast_to(summed(chosen.shared), specific.shape).astype(np.int64)
+        layers.append(LayerUtilisation(spec, specific, shared, summed(chosen.mixing_weights)))
+    rows = torch.bincount(own, minlength=paths).cpu().numpy()
+    return Utilisation(schema, rows, tuple(layers))

@@ -1,0 +1,123 @@
+"""The run folder: everything a training run writes, and everything it needs to go on.
+
+    config.json         the configuration
+    dataset.toml        the dataset description, as it was
+    history.jsonl       records: {"kind": "train" | "validation", "step": …, …}
+    utilisation.jsonl   counts of choices on the validation rows
+    state.safetensors   weights, optimizer and position: where `--resume` goes on
+    best.safetensors    weights with the best validation score so far
+    checkpoint/         the result
+
+The state file is replaced atomically, and the two append-only files are cut back to its step on
+resuming, so that a run may be killed at any moment.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from aesm2.config import Config, parse
+from aesm2.data.description import DESCRIPTION
+from aesm2.errors import InputError
+from aesm2.files import append_line, read_json, read_lines, write_atomically, write_lines
+
+
+@dataclass
+class Position:
+    """Where a run stands. score is the best validation score, reached at best_step."""
+
+    step: int = 0
+    seconds: float = 0.0
+    score: float = float("-inf")
+    best_step: int = 0
+    evaluations_since_best: int = 0
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoint that the run leaves."""
+        return self.folder / "checkpoint"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return (self.folder / "config.json").exists()
+
+    def start(self, config: Config, description: str) -> None:
+        """Make the folder for a new run; InputError where it already holds one."""
+        if self.exists:
+            raise InputError(
+                f"{self.folder}: holds a run already; add --resume to go on, or name another folder"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / DESCRIPTION, description)
+        write_atomically(self.folder / "config.json", config.model_dump_json(indent=2))
+
+    def config(self) -> Config:
+        """Read the configuration the run was started with."""
+        if not self.exists:
+            raise InputError(f"{self.folder}: no run to resume here")
+        file = self.folder / "config.json"
+        return parse(Config, read_json(file), str(file))
+
+    def record(self, kind: str, step: int, **values: Any) -> None:
+        """Append one record to the history."""
+        append_line(self.folder / "history.jsonl", {"kind": kind, "step": step} | values)
+
+    def record_utilisation(self, step: int, counts: dict[str, Any]) -> None:
+        """Append one snapshot of utilisation."""
+        append_line(self.folder / "utilisation.jsonl", {"step": step} | counts)
+
+    def check_same_data(self, description: str) -> None:
+        """Raise InputError where the dataset description is not the one the run started with."""
+        if (self.folder / DESCRIPTION).read_text(encoding="utf-8") != description:
+            raise InputError(
+                f"{self.folder}: was started with another {DESCRIPTION}; train into a new folder"
+            )
+
+    def save_state(self, tensors: dict[str, Tensor], position: Position) -> None:
+        """Write all that is needed to go on from here, as one file."""
+        stored = {key: value.cpu().contiguous() for key, value in tensors.items()}
+        metadata = {"position": json.dumps(vars(position))}
+        content = safetensors.torch.save(stored, metadata)
+        write_atomically(self.folder / "state.safetensors", content)
+
+    def load_state(self) -> tuple[dict[str, Tensor], Position] | None:
+        """Read what `save_state` wrote, None where nothing was, and cut the records to its step."""
+        file = self.folder / "state.safetensors"
+        state = None
+        if file.exists():
+            try:
+                with safe_open(file, framework="pt") as opened:
+                    tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+                    state = tensors, Position(**json.loads(opened.metadata()["position"]))
+            except (SafetensorError, KeyError, TypeError) as error:
+                raise InputError(f"{file}: not a state of this version: {error}") from None
+        for name in ("history.jsonl", "utilisation.jsonl"):
+            lines = read_lines(self.folder / name)
+            reached = state[1].step if state else 0
+            write_lines(self.folder / name, (line for line in lines if line["step"] <= reached))
+        return state
+
+    def save_best(self, model: nn.Module) -> None:
+        """Keep the present weights as the best ones."""
+        weights = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
+        write_atomically(self.folder / "best.safetensors", safetensors.torch.save(weights))
+
+    def load_best(self, model: nn.Module) -> None:
+        """Put the best weights into the model; where there are none yet, leave it as it is."""
+        file = self.folder / "best.safetensors"
+        if file.exists():
+            model.load_state_dict(safetensors.torch.load_file(file))

@@ -1,0 +1,49 @@
+"""The MLP against loops."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aesm2.config import MLPConfig
+from aesm2.data.batch import Batch
+from aesm2.models import MLP
+from tests import oracle
+from tests.models import cases
+
+
+@st.composite
+def mlp_cases(draw: st.DrawFn) -> tuple[MLP, Batch]:
+    shape = draw(cases.schemas())
+    hidden = tuple(draw(st.lists(st.integers(1, 5), max_size=3)))
+    config = MLPConfig(embedding_dim=draw(st.integers(1, 3)), hidden=hidden)
+    seed = draw(st.integers(0, 10_000))
+    return cases.spread(MLP(config, shape), seed), cases.batch(shape, draw(st.integers(1, 5)), seed)
+
+
+@settings(max_examples=60)
+@given(mlp_cases())
+def test_agrees_with_loops(case: tuple[MLP, Batch]) -> None:
+    model, rows = case
+    output = model.double()(rows)
+    w, shape = cases.weights(model), model.schema
+    gates = [len(level) for level in shape.levels]
+    layers = range(len(model.config.hidden) + 1)
+    stack = [(w[f"layers.{i}.weight"], w[f"layers.{i}.bias"]) for i in layers]
+    for row in range(len(rows)):
+        x = oracle.embed(w["embedding.weight"], shape.fields, rows.fields[row].tolist())
+        s = oracle.embed(w["scenario_embedding.weight"], gates, rows.scenarios[row].tolist())
+        logits = oracle.mlp(stack, np.concatenate([x, s]))
+        np.testing.assert_allclose(output.logits[row].detach(), logits, rtol=1e-9, atol=1e-9)
+        probabilities = output.log_probability[row].exp().detach()
+        np.testing.assert_allclose(probabilities, oracle.chain(logits, shape.parents), rtol=1e-9)
+
+
+def test_there_is_nothing_to_trace() -> None:
+    shape = cases.schema()
+    assert MLP(MLPConfig(), shape)(cases.batch(shape, 2)).routings == ()
+
+
+def test_every_scenario_starts_with_an_embedding_of_its_own() -> None:
+    table = MLP(MLPConfig(), cases.schema((1, 3))).scenario_embedding.weight
+    assert len(table.unique(dim=0)) == 4
+    assert table.ne(0).any(1).all()

@@ -1,0 +1,114 @@
+"""AUC, its interval and log loss against slow definitions and scikit-learn."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+from aesm2.metrics import auc, log_loss
+
+SCORED = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=30)
+
+
+def psi(positive: float, negative: float) -> float:
+    return 1.0 if positive > negative else 0.5 if positive == negative else 0.0
+
+
+def slow_auc(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Share of pairs in the right order, and DeLong's variance from its structural components."""
+    positives = [float(s) for y, s in zip(labels, scores, strict=True) if y == 1]
+    negatives = [float(s) for y, s in zip(labels, scores, strict=True) if y == 0]
+    value = sum(psi(p, n) for p in positives for n in negatives) / len(positives) / len(negatives)
+    of_positives = [sum(psi(p, n) for n in negatives) / len(negatives) for p in positives]
+    of_negatives = [sum(psi(p, n) for p in positives) / len(positives) for n in negatives]
+    variance = 0.0
+    for components in (of_positives, of_negatives):
+        spread = sum((c - value) ** 2 for c in components) / max(len(components) - 1, 1)
+        variance += spread / len(components)
+    return value, variance
+
+
+def arrays(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    labels, scores = np.array(rows).T
+    return labels, scores / 7
+
+
+@given(SCORED)
+def test_auc_is_the_share_of_ordered_pairs(rows: list[tuple[int, int]]) -> None:
+    labels, scores = arrays(rows)
+    assume(0 < labels.sum() < len(labels))
+    value = auc(labels, scores).value
+    assert value == pytest.approx(slow_auc(labels, scores)[0], abs=1e-12)
+    assert value == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores), abs=1e-12)
+
+
+@given(SCORED)
+def test_the_interval_is_delongs_on_the_logit(rows: list[tuple[int, int]]) -> None:
+    labels, scores = arrays(rows)
+    assume(1 < labels.sum() < len(labels) - 1)
+    value, variance = slow_auc(labels, scores)
+    assume(0 < value < 1)
+    logit, error = math.log(value / (1 - value)), math.sqrt(variance) / (value * (1 - value))
+    bounds = [1 / (1 + math.exp(-(logit + side * 1.959964 * error))) for side in (-1, 1)]
+    found = auc(labels, scores)
+    assert [found.low, found.high] == pytest.approx(bounds, abs=1e-6)
+    assert 0 <= found.low <= value <= found.high <= 1
+
+
+def test_large_random_scores_agree_with_sklearn() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(5000) < 0.05).astype(np.float32)
+    scores = (rng.normal(size=5000) + labels).round(1).astype(np.float32)
+    wanted = sklearn_metrics.roc_auc_score(labels, scores)
+    assert auc(labels, scores).value == pytest.approx(wanted, abs=1e-12)
+
+
+def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
+    rng, shift = np.random.default_rng(0), 1.0
+    truth = 0.5 * (1 + math.erf(shift / 2))  # P(N(1, 1) > N(0, 1)) = Φ(1 / √2)
+    labels = np.repeat([0, 1], [80, 40])
+    covered = 0
+    for _ in range(600):
+        found = auc(labels, rng.normal(size=120) + shift * labels)
+        covered += found.low <= truth <= found.high
+    assert 0.92 < covered / 600 < 0.98
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1], []])
+def test_a_single_class_has_no_auc(labels: list[int]) -> None:
+    found = auc(np.array(labels), np.linspace(0, 1, len(labels)))
+    assert all(math.isnan(value) for value in found)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1], [0, 1, 1]])
+def test_one_row_of_a_class_has_an_auc_without_an_interval(labels: list[int]) -> None:
+    found = auc(np.array(labels), np.array([0.5, 0.6, 0.6]))
+    assert 0.5 < found.value < 1
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_a_perfect_order_is_1_without_a_claim_of_certainty() -> None:
+    found = auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
+    assert found.value == 1
+    assert math.isnan(found.low)
+
+
+def test_equal_scores_are_a_coin() -> None:
+    assert auc(np.array([0, 1, 0, 1]), np.full(4, 0.3)).value == 0.5
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.floats(1e-6, 1 - 1e-6)), min_size=1, max_size=20))
+def test_log_loss_agrees_with_sklearn(rows: list[tuple[int, float]]) -> None:
+    labels, probabilities = np.array([y for y, _ in rows]), np.array([p for _, p in rows])
+    wanted = sklearn_metrics.log_loss(labels, probabilities, labels=[0, 1])
+    assert log_loss(labels, probabilities) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_log_loss_is_finite_at_certainty_and_nan_without_rows() -> None:
+    assert log_loss(np.array([1, 0]), np.array([0.0, 1.0])) == pytest.approx(-math.log(1e-7))
+    assert log_loss(np.array([1, 0]), np.float32([1.0, 0.0])) == pytest.approx(0, abs=1e-6)
+    assert math.isnan(log_loss(np.array([]), np.array([])))
