@@ -211,10 +211,10 @@ def _task_layer(
                     + T_s[k, t] @ np.concatenate(s)
                     + T_t[k, t] @ w["task_embedding"][t]
                 )
-    choices = [
-        [choose(logits[r], t, specific, shared) for r in range(rows)] for t in range(tasks)
+    choices = [[choose(logits[r], t, specific, shared) for r in range(rows)] for t in range(tasks)]
+    outputs = [
+        [_experts(w, name, z[t][r], choices[t][r]) for r in range(rows)] for t in range(tasks)
     ]
-    outputs = [[_experts(w, name, z[t][r], choices[t][r]) for r in range(rows)] for t in range(tasks)]
     return Layer(logits, *_arrays(choices, False), np.array(outputs))
 
 
@@ -257,7 +257,9 @@ def loss(w: Weights, prediction: Prediction, labels: np.ndarray) -> Loss:
         for t in range(gates):
             for r in range(rows):
                 sp = layer.specific[t, r] if layer.specific.ndim == 3 else layer.specific[r]
-                kl_sp = layer.kl_specific[t, r] if layer.specific.ndim == 3 else layer.kl_specific[r]
+                kl_sp = (
+                    layer.kl_specific[t, r] if layer.specific.ndim == 3 else layer.kl_specific[r]
+                )
                 for k in range(len(sp)):
                     specific += kl_sp[k] / rows if sp[k] else 0.0  # Eq. 20
                     shared += layer.kl_shared[r, k] / rows if layer.shared[r, k] else 0.0

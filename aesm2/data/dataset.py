@@ -40,6 +40,8 @@ class Dataset:
         """
         described, source = self.description, self.description.source
         frame = read_table(self.folder / source.table)
+        if frame.empty:
+            raise InputError(f"{self.folder / source.table}: no rows")
         for join in source.join:
             frame = _join(frame, read_table(self.folder / join.table), join.on, join.table)
         require_columns(frame, list(source.keep), "source.keep: the table")
@@ -106,7 +108,11 @@ def _join(frame: pd.DataFrame, table: pd.DataFrame, on: str, name: str) -> pd.Da
         twice = table.loc[table[on].duplicated(), on].iloc[0]
         raise InputError(f"{name}: '{on}' = {twice} is there twice; a join needs it once")
     new = [c for c in table.columns if c == on or c not in frame.columns]
-    return frame.merge(table[new], on=on, how="left").set_axis(frame.index)
+    try:
+        return frame.merge(table[new], on=on, how="left").set_axis(frame.index)
+    except ValueError:
+        kinds = f"{table[on].dtype}, but {frame[on].dtype} in the table it is joined to"
+        raise InputError(f"{name}: '{on}' holds {kinds}") from None
 
 
 def _inside(column: pd.Series, interval: Interval, name: str) -> np.ndarray:

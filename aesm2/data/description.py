@@ -59,7 +59,7 @@ class Level(Strict):
 
     name: Name
     column: str
-    values: tuple[Scalar, ...] = Field(min_length=1)
+    values: tuple[int | str, ...] = Field(min_length=1)
     other: str | None = None
     title: str = ""
 
@@ -144,6 +144,7 @@ class Description(Strict):
             ("task", [task.name for task in self.task]),
             ("history", [block.name for block in self.history]),
             ("feature", [name for group in self.features.values() for name in group]),
+            *((f"level '{level.name}': scenario", level.scenarios) for level in self.level),
         ):
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from aesm2.data.description import History
+from aesm2.errors import InputError
 
 
 def history_columns(frame: pd.DataFrame, block: History, time: str) -> pd.DataFrame:
@@ -12,15 +13,16 @@ def history_columns(frame: pd.DataFrame, block: History, time: str) -> pd.DataFr
     A row counts for another when it has the same keys and is earlier; for outcomes, earlier by
     more than `block.delay`. Rows at the same instant never count for each other. Column names are
     `block.columns`; recency is NaN without an earlier row, an outcome without any earlier outcome.
+    Raises InputError where a row has no time, or an outcome that is not a number.
     """
-    instants = frame[time].to_numpy(np.int64)
+    instants = _instants(frame[time])
     key = frame.groupby(list(block.keys), sort=False, dropna=False).ngroup().to_numpy()
     past = _Past(key, instants, 0)
     columns = {f"{block.name}_count": past.count, f"{block.name}_recency": past.recency}
     known = _Past(key, instants, block.delay)
     everything = _Past(np.zeros_like(key), instants, block.delay)
     for outcome in block.outcomes:
-        values = frame[outcome].to_numpy(np.float64)
+        values = _outcomes(frame[outcome])
         prior = everything.sum(values) / np.maximum(everything.count, 1)
         mean = (known.sum(values) + block.smoothing * prior) / (known.count + block.smoothing)
         columns[f"{block.name}_{outcome}"] = np.where(everything.count > 0, mean, np.nan)
@@ -31,14 +33,15 @@ class _Past:
     """For each row, the range of earlier rows with its key, in (key, time) order."""
 
     def __init__(self, key: np.ndarray, instants: np.ndarray, delay: float) -> None:
-        elapsed = instants - instants.min()
-        span = int(elapsed.max()) + 1
-        code = key * span + elapsed  # ordered by key, then by time
+        # Ranks, since key times time would overflow where time is in nanoseconds.
+        moments, rank = np.unique(instants, return_inverse=True)
+        code = key * len(moments) + rank  # ordered by key, then by time
         self._order = np.argsort(code, kind="stable")
         ordered = code[self._order]
-        self._start = np.searchsorted(ordered, key * span)
-        latest = np.maximum(elapsed - int(delay), 0)
-        self._end = np.maximum(np.searchsorted(ordered, key * span + latest), self._start)
+        self._start = np.searchsorted(ordered, key * len(moments))
+        whole = instants.dtype.kind == "i"  # then a fraction of the delay makes no difference
+        hidden = np.searchsorted(moments, instants - (int(delay) if whole else delay))
+        self._end = np.searchsorted(ordered, key * len(moments) + hidden)
         self.count = self._end - self._start
         last = self._order[np.maximum(self._end - 1, 0)]
         self.recency = np.where(self.count > 0, instants - instants[last], np.nan)
@@ -48,3 +51,27 @@ class _Past:
         running = np.concatenate([[0.0], np.cumsum(values[self._order])])
         total: np.ndarray = running[self._end] - running[self._start]
         return total
+
+
+def _instants(column: pd.Series) -> np.ndarray:
+    """Return a time column as int64, or as float64 where it has fractions."""
+    is_time = pd.api.types.is_datetime64_any_dtype(column)
+    if not is_time and not pd.api.types.is_numeric_dtype(column):
+        raise InputError(
+            f"source.time: '{column.name}' holds {column.dtype}; history needs numbers or timestamps"
+        )
+    if column.isna().any():
+        row = int(np.argmax(column.isna()))
+        raise InputError(f"row {row}: '{column.name}' is missing; history needs every row's time")
+    fractions = pd.api.types.is_float_dtype(column)
+    return column.astype("float64" if fractions else "int64").to_numpy()
+
+
+def _outcomes(column: pd.Series) -> np.ndarray:
+    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if not np.isfinite(values).all():
+        row = int(np.argmax(~np.isfinite(values)))
+        raise InputError(
+            f"row {row}: '{column.name}' is {column.iloc[row]!s}; history needs a number in every row"
+        )
+    return values

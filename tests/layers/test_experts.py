@@ -25,7 +25,9 @@ def mixing(mixes: int, chosen: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def inputs() -> Tensor:
-    return torch.randn(ROWS, INPUTS, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    return torch.randn(
+        ROWS, INPUTS, generator=torch.Generator().manual_seed(9), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("compute", ["dense", "sparse"])

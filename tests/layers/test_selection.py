@@ -171,7 +171,9 @@ def test_experts_far_on_the_same_side_do_not_tie(size: float) -> None:
 def test_gradients_are_finite_however_large_the_logits(size: float) -> None:
     gate_logits = random_gates(4, 5, 3, 3, size).float().requires_grad_()
     chosen = choose(gate_logits, [0, 1, 2, 0], 2, 2)
-    (chosen.kl_specific.sum() + chosen.kl_shared.sum() + chosen.mixing_weights[:, 0].sum()).backward()
+    (
+        chosen.kl_specific.sum() + chosen.kl_shared.sum() + chosen.mixing_weights[:, 0].sum()
+    ).backward()
     assert gate_logits.grad.isfinite().all()
     assert gate_logits.grad.abs().sum() > 0
 

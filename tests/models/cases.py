@@ -16,7 +16,9 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 
 def schema(
-    levels: tuple[int, ...] = (3,), parents: tuple[int, ...] = (-1, 0), fields: tuple[int, ...] = (4, 5)
+    levels: tuple[int, ...] = (3,),
+    parents: tuple[int, ...] = (-1, 0),
+    fields: tuple[int, ...] = (4, 5),
 ) -> Schema:
     """A dataset whose level i has levels[i] scenarios."""
     return Schema(
@@ -81,7 +83,9 @@ def oracle_shape(config: AESM2Config, shape: Schema) -> oracle.Shape:
 @st.composite
 def groups(draw: st.DrawFn) -> ExpertGroup:
     experts = draw(st.integers(1, 6))
-    pairs = [(a, b) for a in range(min(experts, 3) + 1) for b in range(min(experts, 3) + 1) if a + b]
+    pairs = [
+        (a, b) for a in range(min(experts, 3) + 1) for b in range(min(experts, 3) + 1) if a + b
+    ]
     specific, shared = draw(st.sampled_from(pairs))
     return ExpertGroup(
         layers=draw(st.integers(1, 3)),
@@ -115,5 +119,3 @@ def aesm2_cases(draw: st.DrawFn) -> tuple[AESM2, Batch]:
     )
     seed = draw(st.integers(0, 10_000))
     return spread(AESM2(config, shape), seed), batch(shape, draw(st.integers(1, 6)), seed)
-
-

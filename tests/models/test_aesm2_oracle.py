@@ -17,9 +17,7 @@ VALUES = ("kl_specific", "kl_shared", "mixing_weights")
 
 def expected(model: AESM2, rows: Batch) -> oracle.Prediction:
     shape = cases.oracle_shape(model.config, model.schema)
-    return oracle.predict(
-        cases.weights(model), shape, rows.fields.numpy(), rows.scenarios.numpy()
-    )
+    return oracle.predict(cases.weights(model), shape, rows.fields.numpy(), rows.scenarios.numpy())
 
 
 def narrowest_choice(prediction: oracle.Prediction) -> np.ndarray:
@@ -77,7 +75,9 @@ def test_every_loss_term_agrees_in_float64(case: tuple[AESM2, Batch]) -> None:
     terms = loss_terms(model(rows), rows.labels.double())
     assert len(terms.specific) == len(terms.shared) == len(prediction.layers)
     task_weights = [0.1, 1.0, 2.0][: len(wanted.tasks)]
-    total = terms.total(torch.tensor(task_weights, dtype=torch.float64), 0.3, 0.7) + 0.01 * squared_norm(model)
+    total = terms.total(
+        torch.tensor(task_weights, dtype=torch.float64), 0.3, 0.7
+    ) + 0.01 * squared_norm(model)
     np.testing.assert_allclose(terms.tasks.detach(), wanted.tasks, rtol=1e-9)
     np.testing.assert_allclose(terms.specific.sum().item(), wanted.specific, 1e-9, 1e-9)
     np.testing.assert_allclose(terms.shared.sum().item(), wanted.shared, 1e-9, 1e-9)
@@ -101,4 +101,6 @@ def test_probabilities_agree_in_float32(how: str, case: tuple[AESM2, Batch]) -> 
     for routing, layer in zip(output.routings, wanted.layers, strict=True):
         for name in MASKS:
             actual = getattr(routing.selection, name).numpy()
-            np.testing.assert_array_equal(actual[..., clear, :], getattr(layer, name)[..., clear, :])
+            np.testing.assert_array_equal(
+                actual[..., clear, :], getattr(layer, name)[..., clear, :]
+            )

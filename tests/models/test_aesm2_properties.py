@@ -203,7 +203,9 @@ def test_gradients_reach_only_the_chosen_experts(how: str, level: str) -> None:
         assert torch.equal(reached, used)
 
 
-def gate_gradients(model: AESM2, objective: Callable[[Output], Tensor], rows: object) -> list[Tensor]:
+def gate_gradients(
+    model: AESM2, objective: Callable[[Output], Tensor], rows: object
+) -> list[Tensor]:
     model.zero_grad()
     objective(model(rows)).backward()
     return [layer.gate.weight.grad.clone() for layer in model.scenario_layers]
@@ -307,7 +309,9 @@ def test_noise_has_standard_deviation_scale_times_experts(scale: float, experts:
     drawn = noise.added_to(torch.zeros(4000, experts, 4))
     assert drawn.std().item() == pytest.approx(scale * experts, rel=0.03)
     assert abs(drawn.mean().item()) < 0.03 * scale * experts
-    shifted = GateNoise(scale, torch.Generator().manual_seed(0)).added_to(torch.ones(4000, experts, 4))
+    shifted = GateNoise(scale, torch.Generator().manual_seed(0)).added_to(
+        torch.ones(4000, experts, 4)
+    )
     torch.testing.assert_close(shifted, drawn + 1)
 
 

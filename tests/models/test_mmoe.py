@@ -23,7 +23,9 @@ def mmoe_cases(draw: st.DrawFn) -> tuple[MMoE, Batch]:
         tower=tuple(draw(st.lists(st.integers(1, 4), max_size=2))),
     )
     seed = draw(st.integers(0, 10_000))
-    return cases.spread(MMoE(config, shape), seed), cases.batch(shape, draw(st.integers(1, 5)), seed)
+    return cases.spread(MMoE(config, shape), seed), cases.batch(
+        shape, draw(st.integers(1, 5)), seed
+    )
 
 
 def mixture(w: oracle.Weights, name: str, gate: int, x: np.ndarray) -> np.ndarray:

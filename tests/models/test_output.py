@@ -38,7 +38,9 @@ def test_a_chain_stays_finite_at_extreme_logits() -> None:
 @pytest.mark.parametrize(
     ("config", "kind"), [(AESM2Config(), AESM2), (MMoEConfig(), MMoE), (MLPConfig(), MLP)]
 )
-def test_build_makes_the_model_that_the_config_names(config: ModelConfig, kind: type[Model]) -> None:
+def test_build_makes_the_model_that_the_config_names(
+    config: ModelConfig, kind: type[Model]
+) -> None:
     model = build(config, cases.schema())
     assert type(model) is kind
     assert model.config is config

@@ -1,0 +1,101 @@
+"""The look that all figures share: role colours and shapes, scales, the provenance stamp."""
+
+from enum import Enum
+
+import numpy as np
+import plotly.graph_objects as go
+
+from aesm2.data.description import Description
+
+
+class Role(Enum):
+    """Role of an expert for a row: told by colour and by shape (Okabe–Ito palette)."""
+
+    SPECIFIC = "specific"
+    SHARED = "shared"
+    BOTH = "both"
+    UNSELECTED = "unselected"
+
+    @property
+    def colour(self) -> str:
+        """Hex colour."""
+        return _COLOURS[self]
+
+    @property
+    def symbol(self) -> str:
+        """Plotly's name of the marker."""
+        return _SYMBOLS[self]
+
+    @property
+    def glyph(self) -> str:
+        """The marker as a character."""
+        return _GLYPHS[self]
+
+
+_COLOURS = {
+    Role.SPECIFIC: "#D55E00",
+    Role.SHARED: "#0072B2",
+    Role.BOTH: "#CC79A7",
+    Role.UNSELECTED: "#999999",
+}
+_SYMBOLS = {
+    Role.SPECIFIC: "triangle-up",
+    Role.SHARED: "circle",
+    Role.BOTH: "diamond",
+    Role.UNSELECTED: "circle-open",
+}
+_GLYPHS = {Role.SPECIFIC: "▲", Role.SHARED: "●", Role.BOTH: "◆", Role.UNSELECTED: "○"}
+
+SCENARIO_COLOURS = (
+    "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#882255", "#44AA99",
+    "#999933", "#332288",
+)  # fmt: skip
+SEQUENTIAL = "Cividis"
+DIVERGING = "RdBu"  # signed quantities only, centred at zero
+
+
+def roles(specific: np.ndarray, shared: np.ndarray) -> list[Role]:
+    """Role of each expert from its two masks, (n,) each."""
+    table = {
+        (True, False): Role.SPECIFIC,
+        (False, True): Role.SHARED,
+        (True, True): Role.BOTH,
+        (False, False): Role.UNSELECTED,
+    }
+    pairs = zip(specific.tolist(), shared.tolist(), strict=True)
+    return [table[sp, sh] for sp, sh in pairs]
+
+
+def scenario_colour(index: int) -> str:
+    """Colour of a scenario, fixed by its place in its level."""
+    return SCENARIO_COLOURS[index % len(SCENARIO_COLOURS)]
+
+
+def provenance(description: Description) -> str:
+    """Say where data come from, as it stands on charts and in exports."""
+    kind = {
+        "public": "public data",
+        "simulated": "simulated data",
+        "private": "private data",
+    }[description.provenance]
+    return f"{kind}: {description.title}, {description.licence}"
+
+
+def finish(figure: go.Figure, stamp: str, height: int) -> go.Figure:
+    """Give a figure its margins, fonts and provenance stamp; return it.
+
+    stamp: see `provenance`. height: pixels.
+    """
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 36, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hoverlabel={"align": "left"},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    figure.add_annotation(
+        text=stamp, name="provenance", xref="paper", yref="paper", x=1, y=0, yshift=-36,
+        xanchor="right", yanchor="top", showarrow=False, font={"size": 10}, opacity=0.7,
+    )  # fmt: skip
+    return figure

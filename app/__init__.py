@@ -1,0 +1,1 @@
+"""The Streamlit app: see, question and train expert selection."""

@@ -1,0 +1,22 @@
+"""Start of the app: page configuration and navigation."""
+
+import streamlit as st
+
+from app import cache, state, widgets
+
+st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
+cache.settle_imports()
+page = st.navigation(
+    [
+        st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("views/lens.py", title="Instance Lens", icon=":material/search:"),
+        st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
+        st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
+    ],
+    position="top",
+)
+state.start()
+with widgets.problems_told():
+    widgets.global_bar()
+    page.run()
+state.publish()

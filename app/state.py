@@ -1,0 +1,83 @@
+"""The view: what the user is looking at, kept across pages and in the address.
+
+A view maps short names to ids, all text. The address shows it, so copying the address reproduces
+it. This is the only file that touches session state and query parameters.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+_VIEW, _PUBLISHED, _OBJECTS = "view", "published", "objects"
+
+
+def start() -> None:
+    """Take the view from the address, on arrival and where the user went back or edited it."""
+    address = st.query_params.to_dict()
+    arrived = _VIEW not in st.session_state
+    if arrived or (address and address != st.session_state.get(_PUBLISHED)):
+        st.session_state[_VIEW] = address
+
+
+def publish() -> None:
+    """Write the view into the address."""
+    view = {name: value for name, value in sorted(_view().items()) if value}
+    if st.query_params.to_dict() != view:
+        st.query_params.from_dict(view)
+    st.session_state[_PUBLISHED] = view
+
+
+def get(name: str, default: str = "") -> str:
+    """Return the view's value of `name`."""
+    return str(_view().get(name, default))
+
+
+def put(**values: str) -> None:
+    """Change the view; an empty value takes the name out of it."""
+    view = dict(_view())
+    for name, value in values.items():
+        view.pop(name, None)
+        if value:
+            view[name] = value
+    st.session_state[_VIEW] = view
+
+
+def choice(name: str, options: Sequence[str], default: str) -> str:
+    """Return the view's value of `name` if it is one of `options`, else `default`, saying so."""
+    wanted = get(name, default)
+    if wanted in options:
+        return wanted
+    st.toast(f"“{wanted}” is not a {name} here; showing “{default}”.", icon=":material/info:")
+    put(**{name: "" if default == "" else default})
+    return default
+
+
+def bind(name: str, current: Any) -> dict[str, Any]:
+    """Arguments that tie a widget to the view: `st.selectbox(label, options, **bind(name, now))`.
+
+    The widget shows `current`; a change of it is stored in the view as text.
+    """
+    key = f"view-{name}"
+    st.session_state[key] = current
+    return {"key": key, "on_change": _store, "args": (name, key)}
+
+
+def remember(name: str, value: Any) -> None:
+    """Keep an object, such as uploaded rows, for this session only; never in the address."""
+    st.session_state.setdefault(_OBJECTS, {})[name] = value
+
+
+def recall(name: str) -> Any:
+    """Return an object kept by `remember`, or None."""
+    return st.session_state.get(_OBJECTS, {}).get(name)
+
+
+def _view() -> dict[str, str]:
+    view: dict[str, str] = st.session_state.get(_VIEW, {})
+    return view
+
+
+def _store(name: str, key: str) -> None:
+    value = st.session_state[key]
+    put(**{name: "" if value is None else str(value)})

@@ -1,0 +1,196 @@
+"""Inputs and frames that the pages share: the global bar, charts with their duties, messages."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+import torch
+
+from aesm2.device import device_label
+from aesm2.errors import InputError
+from aesm2.plots.style import provenance
+from aesm2.routing.trace import LayerSpec
+from app import cache, state
+
+ANY = ""  # every scenario of a level
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a chart's help says.
+
+    sentence: what it shows, in plain words. formula: in LaTeX. source: e.g. "Eq. 11, §3.3".
+    reading: how to read it.
+    """
+
+    sentence: str
+    reading: str
+    formula: str = ""
+    source: str = ""
+
+
+def global_bar() -> None:
+    """Draw the bar of every page: checkpoint, device, data, scenario path, task, layer."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="global-bar"):
+        _checkpoint_input()
+        _device_input()
+        checkpoint = current().checkpoint
+        for level in checkpoint.description.level:
+            options = [ANY, *level.scenarios]
+            pick(
+                level.title or level.name, f"s-{level.name}", options, ANY,
+                format_func=lambda name: name or "all",
+            )  # fmt: skip
+        described = checkpoint.description.task
+        titles = {task.name: task.title or task.name for task in described}
+        pick("Task", "task", list(titles), described[-1].name, format_func=titles.__getitem__)
+        if checkpoint.layers:
+            names = [layer.name for layer in checkpoint.layers]
+            pick("Layer", "layer", names, names[0])
+        st.badge(f"Data: {checkpoint.description.provenance}", help=stamp(), color="green")
+
+
+def current() -> cache.Opened:
+    """Return the checkpoint of the view, opened on the device of the view."""
+    folder = cache.catalogue()[state.get("checkpoint") or _first_checkpoint()]
+    return cache.opened(folder, state.get("device", "auto"))
+
+
+def current_layer() -> LayerSpec:
+    """Return the layer of the view; InputError for a model without expert selection."""
+    layers = current().checkpoint.layers
+    if not layers:
+        raise InputError("this model has no expert selection to show; pick an AESM² checkpoint")
+    wanted = state.get("layer")
+    return next((layer for layer in layers if layer.name == wanted), layers[0])
+
+
+def current_task() -> int:
+    """Return the index of the view's task; by default the last of the chain."""
+    names = [task.name for task in current().checkpoint.description.task]
+    wanted = state.get("task")
+    return names.index(wanted) if wanted in names else len(names) - 1
+
+
+def current_scenarios() -> tuple[int | None, ...]:
+    """Return, for each level, the index of the view's scenario, or None for all of them."""
+    levels = current().checkpoint.description.level
+    wanted = [state.get(f"s-{level.name}") for level in levels]
+    pairs = zip(levels, wanted, strict=True)
+    return tuple(lv.scenarios.index(w) if w in lv.scenarios else None for lv, w in pairs)
+
+
+def stamp() -> str:
+    """Return the provenance of the current checkpoint's data, for charts and exports."""
+    return provenance(current().checkpoint.description)
+
+
+def pick(
+    label: str,
+    name: str,
+    options: Sequence[str],
+    default: str,
+    format_func: Callable[[str], str] = str,
+    **more: Any,
+) -> str:
+    """Draw a select box for the view's `name` and return the choice."""
+    now = state.choice(name, options, default)
+    st.selectbox(label, options, format_func=format_func, **more, **state.bind(name, now))
+    return now
+
+
+def chart(
+    figure: go.Figure,
+    key: str,
+    title: str,
+    explanation: Explanation,
+    data: pd.DataFrame,
+    alt: str,
+    selectable: bool = False,
+) -> Any:
+    """Draw a chart with its help, and the numbers behind it as a table with a CSV download.
+
+    selectable: return the user's click as Streamlit's event, whose points carry `customdata`.
+    """
+    with st.container(key=f"chart-{key}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{title}**", width="stretch")
+            with st.popover("", icon=":material/help:", type="tertiary"):
+                _explain(explanation)
+        event = st.plotly_chart(
+            figure,
+            key=key,
+            on_select="rerun" if selectable else "ignore",
+            config={"displaylogo": False, "toImageButtonOptions": {"filename": key, "scale": 2}},
+            alt=alt,
+        )
+        with st.expander("Numbers", icon=":material/table:"):
+            table(data, key)
+    return event
+
+
+def table(data: pd.DataFrame, key: str, **more: Any) -> None:
+    """Show a table with a CSV download that carries the provenance in its first line."""
+    st.dataframe(data, hide_index=True, **more)
+    source = stamp()
+    st.download_button(
+        "CSV",
+        lambda: f"# {source}\n{data.to_csv(index=False)}",
+        file_name=f"{key}.csv",
+        mime="text/csv",
+        key=f"csv-{key}",
+        on_click="ignore",
+        icon=":material/download:",
+        type="tertiary",
+    )
+
+
+@contextlib.contextmanager
+def problems_told() -> Iterator[None]:
+    """Turn an exception of a page into a message that says what happened and what to do."""
+    try:
+        yield
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+    except Exception:
+        logging.getLogger("aesm2.app").exception("A page failed")
+        st.error(
+            "Something went wrong on our side, and nothing was changed. The terminal that runs the"
+            " app has the details. Reload the page, or start over from Home.",
+            icon=":material/error:",
+        )
+
+
+def _checkpoint_input() -> None:
+    names = list(cache.catalogue())
+    pick("Checkpoint", "checkpoint", names, _first_checkpoint(), width=220)
+
+
+def _first_checkpoint() -> str:
+    names = list(cache.catalogue())
+    if not names:
+        raise InputError(
+            "no checkpoint found: train one with `aesm2 train data_samples/kuairand_pure --config"
+            " configs/kuairand.toml --run runs/first`, then reload"
+        )
+    return names[0]
+
+
+def _device_input() -> None:
+    if torch.cuda.is_available():
+        pick("Device", "device", ["auto", "cuda", "cpu"], "auto", width=110)
+    st.badge(device_label(current().checkpoint.device), icon=":material/memory:", color="gray")
+
+
+def _explain(explanation: Explanation) -> None:
+    st.write(explanation.sentence)
+    if explanation.formula:
+        st.latex(explanation.formula)
+    if explanation.source:
+        st.caption(f"Source: {explanation.source}, Zou et al., SIGIR 2022")
+    st.write(f"**How to read it.** {explanation.reading}")

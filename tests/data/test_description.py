@@ -1,0 +1,185 @@
+"""dataset.toml: what it means, and that each mistake is named with its key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aesm2.config import parse
+from aesm2.data.description import Description, read_description
+from aesm2.errors import InputError
+from tests.data.tables import describe, values
+
+
+def error(*changes: tuple[str, Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        describe(*changes)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_it_says_of_itself() -> None:
+    described = describe(("features.user.age", {"kind": "numeric", "column": "years"}))
+    assert list(described.fields) == ["user", "age", "price"]
+    assert described.input_columns == ("user", "years", "price", "tab")
+    assert described.parents == (-1, 0)
+    assert described.level[0].scenarios == ("0", "1")
+    assert described.forbidden == {"click", "buy", "watched"}
+
+
+def test_other_is_the_last_scenario() -> None:
+    assert describe(("level.0.other", "rest")).level[0].scenarios == ("0", "1", "rest")
+
+
+def test_history_names_its_columns_and_forbids_its_outcomes() -> None:
+    block = {"name": "user_past", "keys": ["user"], "outcomes": ["click", "seconds"]}
+    described = describe(("history", [block]))
+    assert described.history[0].columns == (
+        "user_past_count",
+        "user_past_recency",
+        "user_past_click",
+        "user_past_seconds",
+    )
+    assert "seconds" in described.forbidden
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("titel", "did you mean 'title'?"),
+        ("source.tabel", "did you mean 'table'?"),
+        ("split.train.frist", "did you mean 'first'?"),
+        ("split.colum", "did you mean 'column'?"),
+        ("level.0.colunm", "did you mean 'column'?"),
+        ("task.1.folows", "did you mean 'follows'?"),
+        ("features.user.user.bukets", "did you mean 'buckets'?"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest(path: str, hint: str) -> None:
+    assert error((path, 1)).startswith(f"dataset.toml: {path}: unknown key ({hint})")
+
+
+def test_an_unknown_key_like_no_other_has_no_hint() -> None:
+    assert error(("zzz", 1)) == "dataset.toml: zzz: unknown key"
+
+
+def test_more_mistakes_are_counted() -> None:
+    assert error(("titel", 1), ("source.tabel", 1)).endswith("(and 1 more)")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "parts"),
+    [
+        ("name", "a b", ["name", "'a b'"]),
+        ("provenance", "mine", ["provenance", "'public'", "'mine'"]),
+        ("level.0.name", "1st", ["level.0.name", "'1st'"]),
+        ("level.0.values", [], ["level.0.values"]),
+        ("level", [], ["level"]),
+        ("task", [], ["task"]),
+        ("features", {}, ["features"]),
+        ("features.user.user.kind", "text", ["features.user.user.kind", "'text'"]),
+        ("features.item.price.buckets", 1, ["features.item.price.buckets", "found 1"]),
+        ("features.user.user.min_count", 0, ["features.user.user.min_count", "found 0"]),
+    ],
+)
+def test_a_value_that_is_no_good_is_named(path: str, value: object, parts: list[str]) -> None:
+    message = error((path, value))
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("column", ["click", "buy", "watched"])
+def test_what_is_known_only_later_is_no_feature(column: str) -> None:
+    for change in (
+        (f"features.user.{column}", {"kind": "categorical"}),
+        ("features.user.harmless", {"kind": "categorical", "column": column}),
+    ):
+        message = error(change)
+        assert f"reads '{column}', which is known only after the impression" in message
+
+
+def test_an_outcome_of_history_is_no_feature() -> None:
+    block = {"name": "past", "keys": ["user"], "outcomes": ["seconds"]}
+    feature = ("features.user.seconds", {"kind": "numeric"})
+    assert "reads 'seconds'" in error(("history", [block]), feature)
+    past = ("features.user.past_seconds", {"kind": "numeric"})
+    assert "past_seconds" in describe(("history", [block]), past).fields
+
+
+def test_a_task_follows_an_earlier_task() -> None:
+    unknown = error(("task.1.follows", "ctrr"))
+    assert "task 'ctcvr' follows 'ctrr', which is no earlier task (did you mean 'ctr'?)" in unknown
+    assert "task 'ctr' follows 'ctcvr', which is no earlier" in error(("task.0.follows", "ctcvr"))
+    assert "task 'ctr' follows 'ctr'" in error(("task.0.follows", "ctr"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([("task.1.name", "ctr"), ("task.1.follows", None)], "task 'ctr' is there twice"),
+        ([("features.item.user", {"kind": "numeric"})], "feature 'user' is there twice"),
+        (
+            [("level", [{"name": "tab", "column": c, "values": [0]} for c in "ab"])],
+            "level 'tab' is there twice",
+        ),
+        ([("history", [{"name": "h", "keys": ["a"]}] * 2)], "history 'h' is there twice"),
+        ([("level.0.values", [1, 2, 1])], "level 'tab': scenario '1' is there twice"),
+        ([("level.0.values", [1, "1"])], "level 'tab': scenario '1' is there twice"),
+        ([("level.0.values", [1, 1.0])], "level 'tab': scenario '1' is there twice"),
+        ([("level.0.other", "0")], "level 'tab': scenario '0' is there twice"),
+    ],
+)
+def test_a_name_is_there_once(changes: list[tuple[str, Any]], message: str) -> None:
+    assert message in error(*changes)
+
+
+def test_no_level_is_called_task() -> None:
+    assert "no level can be called 'task'" in error(("level.0.name", "task"))
+
+
+def test_history_needs_a_time() -> None:
+    message = error(("history", [{"name": "h", "keys": ["user"]}]), ("source.time", None))
+    assert "history needs source.time" in message
+
+
+def test_a_missing_key_is_named() -> None:
+    without = {key: value for key, value in values().items() if key != "split"}
+    with pytest.raises(InputError, match="^dataset.toml: split: Field required$"):
+        parse(Description, without, "dataset.toml")
+
+
+def test_reading_a_file_or_its_folder(tmp_path: Path) -> None:
+    text = """
+name = "shop"
+title = "A shop"
+provenance = "public"
+licence = "CC0"
+source = {table = "log.csv"}
+split = {column = "day", train = {last = 2}, validation = {first = 3, last = 3}, test = {first = 4}}
+level = [{name = "tab", column = "tab", values = [0, 1]}]
+task = [{name = "ctr", label = "click"}]
+[features.user]
+user = {kind = "categorical"}
+"""
+    file = tmp_path / "dataset.toml"
+    file.write_text(text, encoding="utf-8")
+    assert read_description(file) == read_description(tmp_path)
+    assert read_description(file).split.train.last == 2
+    file.write_text(f"citatoin = 'Somebody'\n{text}", encoding="utf-8")
+    with pytest.raises(
+        InputError, match="citatoin: unknown key .did you mean 'citation'"
+    ) as caught:
+        read_description(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"= 3", b"\xff\xfe\x00", b"[a]\n[a]"])
+def test_a_file_that_is_not_toml(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "dataset.toml").write_bytes(content)
+    with pytest.raises(InputError, match="not valid TOML"):
+        read_description(tmp_path)
+
+
+def test_a_folder_without_a_description_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="aesm2 describe"):
+        read_description(tmp_path)

@@ -1,0 +1,151 @@
+"""History features against a loop over all pairs of rows."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aesm2.data.description import History
+from aesm2.data.history import history_columns
+from aesm2.errors import InputError
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from(["x", "y"]), st.integers(0, 8), st.integers(0, 1)),
+    min_size=1,
+    max_size=25,
+)
+
+
+def log(rows: list[tuple[int, str, int, int]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["user", "tab", "time", "click"])
+
+
+def slow_history(frame: pd.DataFrame, block: History) -> list[tuple[float, float, float]]:
+    """(count, recency, rate of clicks) of every row, by looking at every other row."""
+    rows, found = frame.to_dict("records"), []
+    for row in rows:
+        own = [other for other in rows if all(other[k] == row[k] for k in block.keys)]
+        ages = [row["time"] - other["time"] for other in own if other["time"] < row["time"]]
+        known = [other for other in rows if row["time"] - other["time"] > block.delay]
+        rate = math.nan
+        if known:
+            prior = sum(other["click"] for other in known) / len(known)
+            clicks = [other["click"] for other in own if other in known]
+            rate = (sum(clicks) + block.smoothing * prior) / (len(clicks) + block.smoothing)
+        found.append((len(ages), min(ages, default=math.nan), rate))
+    return found
+
+
+@given(
+    ROWS,
+    st.sampled_from([("user",), ("user", "tab")]),
+    st.sampled_from([0.0, 0.5, 1.0, 3.0, 100.0]),
+    st.sampled_from([0.5, 10.0]),
+)
+def test_agrees_with_a_loop_over_pairs(rows, keys, delay: float, smoothing: float) -> None:
+    frame = log(rows)
+    block = History(name="h", keys=keys, outcomes=("click",), delay=delay, smoothing=smoothing)
+    found = history_columns(frame, block, "time")
+    assert tuple(found.columns) == block.columns
+    np.testing.assert_allclose(found, slow_history(frame, block), rtol=1e-6)
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_is_irrelevant(rows, random) -> None:
+    frame = log(rows)
+    block = History(name="h", keys=("user",), outcomes=("click",))
+    shuffled = frame.loc[random.sample(range(len(frame)), len(frame))]
+    found = history_columns(shuffled, block, "time")
+    assert list(found.index) == list(shuffled.index)
+    pd.testing.assert_frame_equal(found.sort_index(), history_columns(frame, block, "time"))
+
+
+def test_rows_at_the_same_instant_never_count_for_each_other() -> None:
+    frame = log([(0, "x", 5, 1), (0, "x", 5, 1), (0, "x", 6, 0)])
+    found = history_columns(frame, History(name="h", keys=("user",), outcomes=("click",)), "time")
+    assert found["h_count"].tolist() == [0, 0, 2]
+    assert found["h_recency"].tolist()[2] == 1
+    assert found["h_click"].isna().tolist() == [True, True, False]
+
+
+def test_the_label_of_a_row_never_changes_its_own_history() -> None:
+    block = History(name="h", keys=("user",), outcomes=("click",))
+    frame = log([(0, "x", t, t % 2) for t in range(6)])
+    before = history_columns(frame, block, "time")
+    frame.loc[3, "click"] = 1 - frame.loc[3, "click"]
+    after = history_columns(frame, block, "time")
+    pd.testing.assert_frame_equal(after[:4], before[:4])
+    assert (after["h_click"][4:] != before["h_click"][4:]).all()
+
+
+def test_a_delay_hides_outcomes_that_are_too_recent_to_be_known() -> None:
+    frame = log([(0, "x", 0, 1), (0, "x", 10, 0), (0, "x", 20, 0)])
+    rates, counts = [], []
+    for delay in (0, 9, 10, 19, 20):
+        block = History(name="h", keys=("user",), outcomes=("click",), delay=delay, smoothing=1)
+        found = history_columns(frame, block, "time")
+        rates.append(found["h_click"][2])
+        counts.append(found["h_count"][2])
+    assert rates == pytest.approx([0.5, 0.5, 1, 1, math.nan], nan_ok=True)
+    assert counts == [2] * 5  # that a row was there is known at once
+
+
+def test_smoothing_pulls_towards_the_mean_of_all_earlier_rows() -> None:
+    frame = log([(0, "x", 0, 1), (1, "x", 0, 0), (2, "x", 1, 0), (0, "x", 1, 0)])
+    block = History(name="h", keys=("user",), outcomes=("click",), smoothing=2.0)
+    found = history_columns(frame, block, "time")["h_click"]
+    assert found[2] == pytest.approx(0.5)
+    assert found[3] == pytest.approx((1 + 2 * 0.5) / (1 + 2))
+
+
+def test_missing_keys_are_a_key_of_their_own() -> None:
+    frame = log([(0, "x", 0, 0), (0, None, 1, 0), (0, None, 2, 0)])
+    counts = history_columns(frame, History(name="h", keys=("tab",)), "time")["h_count"]
+    assert counts.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "ns"])
+def test_instants_may_be_timestamps_of_any_unit(unit: str) -> None:
+    """Nanoseconds times many keys do not fit 64 bits."""
+    keys, days = 3000, 60
+    frame = pd.DataFrame(
+        {
+            "user": np.tile(np.arange(keys), 2),
+            "time": pd.to_datetime(np.repeat([0, days], keys), unit="D").as_unit(unit),
+            "click": np.repeat([1, 0], keys),
+        }
+    )
+    found = history_columns(frame, History(name="h", keys=("user",)), "time")
+    assert found["h_count"].tolist() == [0] * keys + [1] * keys
+    day = pd.Timedelta(1, "D").as_unit(unit)._value
+    assert found["h_recency"][keys:].to_numpy() == pytest.approx(days * day)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (["yesterday", "today"], "source.time: 'time' holds"),
+        ([1.0, math.nan], "row 1: 'time' is missing"),
+    ],
+)
+def test_a_time_that_orders_nothing_is_an_error(times: list[object], message: str) -> None:
+    frame = pd.DataFrame({"user": [0, 0], "time": times})
+    with pytest.raises(InputError, match=message):
+        history_columns(frame, History(name="h", keys=("user",)), "time")
+
+
+def test_fractions_of_a_time_unit_count() -> None:
+    frame = pd.DataFrame({"user": [0, 0, 0], "time": [1.2, 1.7, 1.7]})
+    found = history_columns(frame, History(name="h", keys=("user",)), "time")
+    assert found["h_count"].tolist() == [0, 1, 1]
+    assert found["h_recency"].tolist()[1:] == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("bad", [None, "often"])
+def test_an_outcome_that_is_no_number_is_an_error(bad: object) -> None:
+    frame = pd.DataFrame({"user": [0, 0], "time": [0, 1], "click": [1, bad]})
+    with pytest.raises(InputError, match="row 1: 'click'"):
+        history_columns(frame, History(name="h", keys=("user",), outcomes=("click",)), "time")
