@@ -58,7 +58,7 @@ def _instants(column: pd.Series) -> np.ndarray:
     is_time = pd.api.types.is_datetime64_any_dtype(column)
     if not is_time and not pd.api.types.is_numeric_dtype(column):
         raise InputError(
-            f"source.time: '{column.name}' holds {column.dtype}; history needs numbers or timestamps"
+            f"source.time: '{column.name}' holds {column.dtype}; expected numbers or timestamps"
         )
     if column.isna().any():
         row = int(np.argmax(column.isna()))
@@ -72,6 +72,6 @@ def _outcomes(column: pd.Series) -> np.ndarray:
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values)))
         raise InputError(
-            f"row {row}: '{column.name}' is {column.iloc[row]!s}; history needs a number in every row"
+            f"row {row}: '{column.name}' is {column.iloc[row]!s}; history needs a number"
         )
     return values

@@ -151,13 +151,23 @@ class RoutingTrace:
             values: np.ndarray = tensor.reshape(-1).numpy()
             return values
 
+        def words(codes: np.ndarray, values: Sequence[str]) -> pd.Series:
+            kind = pd.CategoricalDtype(list(values))
+            return pd.Series(pd.Categorical.from_codes(codes, dtype=kind))
+
+        def constant(value: str, values: Sequence[str]) -> pd.Series:
+            return words(np.full(rows * n, values.index(value), np.int8), values)
+
+        names = [spec.name for spec in self._specs]
+        gates = list(dict.fromkeys(gate for spec in self._specs for gate in spec.gates))
+        gate_codes = np.array([gates.index(gate) for gate in layer.gates], np.int16)
         return pd.DataFrame(
             {
                 "row": np.repeat(self.index.to_numpy(), n),
-                "layer": layer.name,
-                "kind": layer.kind,
-                "target": np.repeat(np.array(layer.gates, dtype=object)[layer.target], n),
-                "expert": np.tile(np.arange(n), rows),
+                "layer": constant(layer.name, names),
+                "kind": constant(layer.kind, ("scenario", "task")),
+                "target": words(np.repeat(gate_codes[layer.target.numpy()], n), gates),
+                "expert": np.tile(np.arange(n, dtype=np.int16), rows),
                 "gate_logit": column(layer.gate_logits.gather(2, own)),
                 "row_softmax": column(layer.row_softmax.gather(2, own)),
                 "kl_specific": column(layer.kl_specific),
@@ -167,6 +177,10 @@ class RoutingTrace:
                 "mixing_weight": column(layer.mixing_weights),
             }
         )
+
+    @property
+    def _specs(self) -> tuple[LayerSpec, ...]:
+        return tuple(layer.spec for layer in self.layers)
 
 
 def layer_specs(model: Model) -> tuple[LayerSpec, ...]:

@@ -144,7 +144,7 @@ def test_history_needs_a_time() -> None:
 
 def test_a_missing_key_is_named() -> None:
     without = {key: value for key, value in values().items() if key != "split"}
-    with pytest.raises(InputError, match="^dataset.toml: split: Field required$"):
+    with pytest.raises(InputError, match=r"^dataset\.toml: split: Field required$"):
         parse(Description, without, "dataset.toml")
 
 
@@ -166,9 +166,7 @@ user = {kind = "categorical"}
     assert read_description(file) == read_description(tmp_path)
     assert read_description(file).split.train.last == 2
     file.write_text(f"citatoin = 'Somebody'\n{text}", encoding="utf-8")
-    with pytest.raises(
-        InputError, match="citatoin: unknown key .did you mean 'citation'"
-    ) as caught:
+    with pytest.raises(InputError, match="did you mean 'citation'") as caught:
         read_description(tmp_path)
     assert str(file) in str(caught.value)
 

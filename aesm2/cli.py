@@ -1,0 +1,186 @@
+"""The command line: `aesm2 train`, `evaluate`, `trace`, `describe`, `info`, `selfcheck`.
+
+Every command exits with 0 on success, with 2 on input it cannot use, with one line that says what,
+where and what to do; with 1 where a check fails; and with 130 after Ctrl-C.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from tqdm import tqdm
+
+from aesm2.checkpoint import Checkpoint, load
+from aesm2.config import read_config
+from aesm2.data.dataset import Dataset
+from aesm2.data.draft import draft_description
+from aesm2.data.encoder import require_columns
+from aesm2.errors import InputError
+from aesm2.evaluation import OVERALL
+from aesm2.inference import CHUNK
+from aesm2.plots.style import provenance
+from aesm2.selfcheck import selfcheck
+from aesm2.training.loop import Interrupted, train
+
+app = typer.Typer(
+    help="AESM²: automatic expert selection for multi-scenario and multi-task ranking.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu, cuda, cuda:N")]
+Folder = Annotated[Path, typer.Argument(help="A checkpoint folder")]
+Data = Annotated[
+    Path,
+    typer.Argument(help="A table (parquet, CSV), or a dataset folder, whose test split is taken"),
+]
+
+
+@app.command("train")
+def train_command(
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder, or its dataset.toml")],
+    run: Annotated[Path, typer.Option(help="Folder the run writes")],
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration, e.g. configs/kuairand.toml")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped")] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the configured one")] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model; Ctrl-C stops it, keeping a checkpoint of the best weights so far."""
+    configured = read_config(config) if config else None
+    if seed is not None:
+        if configured is None:
+            raise InputError("--seed needs --config")
+        training = configured.training.model_copy(update={"seed": seed})
+        configured = configured.model_copy(update={"training": training})
+    try:
+        path = train(Dataset.open(dataset), configured, run, resume, device)
+    except Interrupted:
+        _say(f"stopped; the best weights so far are in {run / 'checkpoint'}")
+        _say(f"go on with: aesm2 train {dataset} --run {run} --resume")
+        raise typer.Exit(130) from None
+    _print_metrics(load(path, "cpu").evaluation.query("split == 'test'"))
+    _say(f"checkpoint: {path}")
+
+
+@app.command()
+def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:
+    """Print AUC × 100 with its 95 % interval, and log loss, per scenario and task, as CSV."""
+    opened = load(checkpoint, device)
+    frame = _rows(opened, data)
+    labels = [task.label for task in opened.description.task]
+    require_columns(frame, labels, f"{data}: evaluation needs labels; the table")
+    metrics = opened.evaluate(frame)
+    for column in ("auc", "auc_low", "auc_high"):
+        metrics[column] = (100 * metrics[column]).round(3)
+    sys.stdout.write(metrics.to_csv(index=False, na_rep="undefined", float_format="%.6g"))
+
+
+@app.command("trace")
+def trace_command(
+    checkpoint: Folder,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Parquet file to write")],
+    device: Device = "auto",
+) -> None:
+    """Write the routing of every row: one line per row, layer, target and expert, as parquet."""
+    opened = load(checkpoint, device)
+    frame = _rows(opened, data)
+    if frame.empty:
+        raise InputError(f"{data}: no rows to trace")
+    source = {"checkpoint": opened.hash, "data": provenance(opened.description)}
+    part, writer = out.with_name(f".{out.name}.part"), None
+    try:
+        for start in tqdm(range(0, len(frame), CHUNK), unit="chunk", file=sys.stderr):
+            lines = opened.trace(frame.iloc[start : start + CHUNK]).to_frame()
+            table = pa.Table.from_pandas(lines, preserve_index=False)
+            if writer is None:
+                schema = table.schema.with_metadata({**(table.schema.metadata or {}), **source})
+                writer = pq.ParquetWriter(part, schema)
+            writer.write_table(table.cast(schema))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        if writer is not None:
+            writer.close()
+    part.replace(out)
+    _say(f"{len(frame):,} rows traced into {out}")
+
+
+@app.command()
+def describe(table: Annotated[Path, typer.Argument(help="A table (parquet, CSV)")]) -> None:
+    """Draft a dataset.toml for your own table, on standard output; redirect it into a file."""
+    sys.stdout.write(draft_description(table))
+
+
+@app.command()
+def info(checkpoint: Folder) -> None:
+    """Say what a checkpoint is: data, architecture, test metrics."""
+    opened = load(checkpoint, "cpu")
+    described, parameters = opened.description, sum(p.numel() for p in opened.model.parameters())
+    typer.echo(
+        f"{opened.name}  {opened.hash[:12]}  {opened.steps} steps, {parameters:,} parameters"
+    )
+    typer.echo(f"data: {provenance(described)}")
+    for level in described.level:
+        typer.echo(f"level {level.name}: {', '.join(level.scenarios)}")
+    for layer in opened.layers:
+        typer.echo(
+            f"layer {layer.name}: {layer.experts} experts of width {layer.width},"
+            f" K {layer.specific} specific + {layer.shared} shared, {len(layer.gates)} gates"
+        )
+    _print_metrics(opened.evaluation.query("split == 'test'"))
+
+
+@app.command("selfcheck")
+def selfcheck_command(checkpoint: Folder, device: Device = "auto") -> None:
+    """Recompute the checkpoint's stored reference outputs on a device and compare."""
+    opened = load(checkpoint, device)
+    result = selfcheck(opened)
+    typer.echo(f"device: {opened.device} ({result.device}), {result.dtype}")
+    typer.echo(f"rows: {result.rows}, {result.rows_per_second:,.0f} rows/s")
+    typer.echo(f"largest difference in a probability: {result.largest_difference:.1e}")
+    typer.echo(f"selections that differ: {result.selections_differ}")
+    typer.echo("passed" if result.passed else "FAILED")
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except InputError as error:
+        _say(f"aesm2: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+        sys.stderr.close()
+
+
+def _rows(checkpoint: Checkpoint, data: Path) -> pd.DataFrame:
+    is_dataset = data.name == "dataset.toml" or (data / "dataset.toml").exists()
+    return Dataset.open(data).split("test") if is_dataset else checkpoint.read(data)
+
+
+def _print_metrics(metrics: pd.DataFrame) -> None:
+    for row in metrics[metrics["scope"] == OVERALL].to_dict(orient="records"):
+        typer.echo(
+            f"test {row['task']}: AUC {100 * row['auc']:.2f}"
+            f" ({100 * row['auc_low']:.2f} – {100 * row['auc_high']:.2f}, 95 %),"
+            f" log loss {row['log_loss']:.4f}, n = {row['n']:,}"
+        )
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()
