@@ -87,9 +87,9 @@ class History(Strict):
     """Features of a key's past: what was known before the row.
 
     Adds `NAME_count` (earlier rows with the same keys), `NAME_recency` (time units since the last
-    of them, missing without one) and, for each outcome, `NAME_OUTCOME` (its mean over them,
-    pulled towards the mean over all earlier rows by `smoothing` pseudo-rows). An outcome counts
-    only if its row is earlier by more than `delay` time units: it must have been known by then.
+    of them) and, for each outcome, `NAME_OUTCOME` (its mean over them, pulled towards the mean over
+    all earlier rows by `smoothing` pseudo-rows); the last two are missing where there is no such
+    row. Only rows earlier by more than `delay` time units count: an outcome must have been known.
     """
 
     name: Name

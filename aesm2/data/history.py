@@ -10,22 +10,21 @@ from aesm2.errors import InputError
 def history_columns(frame: pd.DataFrame, block: History, time: str) -> pd.DataFrame:
     """Compute one block of history features for every row, in the frame's order.
 
-    A row counts for another when it has the same keys and is earlier; for outcomes, earlier by
-    more than `block.delay`. Rows at the same instant never count for each other. Column names are
-    `block.columns`; recency is NaN without an earlier row, an outcome without any earlier outcome.
+    A row counts for another when it has the same keys and is earlier by more than `block.delay`;
+    rows at the same instant never count for each other. Column names are `block.columns`; recency
+    and outcomes are NaN where no row counts.
     Raises InputError where a row has no time, or an outcome that is not a number.
     """
     instants = _instants(frame[time])
     key = frame.groupby(list(block.keys), sort=False, dropna=False).ngroup().to_numpy()
-    past = _Past(key, instants, 0)
-    columns = {f"{block.name}_count": past.count, f"{block.name}_recency": past.recency}
-    known = _Past(key, instants, block.delay)
+    past = _Past(key, instants, block.delay)
     everything = _Past(np.zeros_like(key), instants, block.delay)
+    columns = {f"{block.name}_count": past.count, f"{block.name}_recency": past.recency}
     for outcome in block.outcomes:
         values = _outcomes(frame[outcome])
         prior = everything.sum(values) / np.maximum(everything.count, 1)
-        mean = (known.sum(values) + block.smoothing * prior) / (known.count + block.smoothing)
-        columns[f"{block.name}_{outcome}"] = np.where(everything.count > 0, mean, np.nan)
+        mean = (past.sum(values) + block.smoothing * prior) / (past.count + block.smoothing)
+        columns[f"{block.name}_{outcome}"] = np.where(past.count > 0, mean, np.nan)
     return pd.DataFrame(columns, index=frame.index).astype(np.float32)
 
 

@@ -21,7 +21,7 @@ class FieldEmbedding(nn.Module):
         super().__init__()
         starts = torch.tensor([0, *sizes]).cumsum(0)
         self.register_buffer("offsets", starts[:-1], persistent=False)
-        self.weight = nn.Parameter(torch.empty(int(starts[-1]), dim).normal_(std=0.05))
+        self.weight = nn.Parameter(torch.empty(int(starts[-1]), dim).normal_(std=0.01))
         if placeholders:
             with torch.no_grad():  # rows that training may never touch start at the origin
                 self.weight[self.offsets + MISSING] = 0

@@ -1,5 +1,54 @@
-"""Page under construction."""
+"""Utilisation Atlas: which scenarios and tasks use which experts, and how alike they are."""
 
 import streamlit as st
 
-st.write("atlas")
+from aesm2.routing.shares import restricted
+from app import atlas, atlas_cell, cache, state, widgets
+
+WHAT = (
+    "For every row the model itself picks a few experts. Counted over many rows, the picks show"
+    " which scenarios and tasks rely on the same experts and which go their own way."
+)
+
+
+def page() -> None:
+    """Draw the page: who uses which experts, the rows of a cell, distances, health."""
+    st.header("Utilisation Atlas: who uses what?", anchor=False)
+    st.caption(WHAT)
+    widgets.current_layer()  # says so where the model selects no experts
+    opened = widgets.current()
+    with st.container(horizontal=True, vertical_alignment="bottom", key="atlas-options"):
+        rows = atlas.source(opened)
+        if rows is None:
+            return
+        chosen = atlas.options(opened)
+    used = restricted(cache.utilisation(opened, rows), widgets.current_scenarios())
+    stamp = atlas.stamp(rows)
+    _filter_note(opened)
+    if not used.rows.sum():
+        st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
+        return
+    with st.container(border=True, key="atlas-says"):
+        st.markdown("**What this says**")
+        atlas.bullets(atlas.says(used, chosen))
+    cell = atlas.use_chart(used, chosen, stamp)
+    atlas_cell.show(opened, rows, cell)
+    st.subheader("Distance between scenarios", anchor=False)
+    atlas.distance_section(used, chosen, stamp)
+    st.subheader("Are the experts put to use?", anchor=False)
+    atlas.health_section(used)
+
+
+def _filter_note(opened: cache.Opened) -> None:
+    names = [level.name for level in opened.checkpoint.description.level]
+    parts = [f"{name} {state.get(f's-{name}')}" for name in names if state.get(f"s-{name}")]
+    if parts:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f":material/filter_alt: Only rows of {' and '.join(parts)}, as set above.")
+            st.button(
+                "Show all scenarios", key="atlas-all", type="tertiary", on_click=state.put,
+                kwargs=dict.fromkeys((f"s-{name}" for name in names), ""),
+            )  # fmt: skip
+
+
+page()

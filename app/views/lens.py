@@ -1,5 +1,49 @@
-"""Page under construction."""
+"""Instance Lens: why these experts, for one row."""
 
 import streamlit as st
 
-st.write("lens")
+from aesm2.plots.ledger import ledger
+from aesm2.routing.counterfactual import answer
+from app import lens_door, lens_ledger, lens_row, lens_rows, widgets
+
+WHAT = (
+    "Pick a row and see, layer by layer, which experts the model chose for it, why those, how much"
+    " each one counts, and what it predicts. Then send the same row through another door."
+)
+NO_SELECTION = (
+    "This model has no expert selection: it sends every row through the same weights, so there are"
+    " no layers to look into. Its predictions above and below are real; pick an AESM² checkpoint in"
+    " the bar to see a choice of experts."
+)
+
+
+def page() -> None:
+    """Draw the page from top to bottom: rows, the row, its layers, the ledger, other doors."""
+    st.header("Instance Lens: why these experts?", anchor=False)
+    st.caption(WHAT)
+    opened = widgets.current()
+    checkpoint = opened.checkpoint
+    rows = lens_rows.source(opened)
+    position = None if rows is None else lens_rows.picked(opened, rows)
+    if rows is None or position is None:
+        return
+    name = rows.frame.index[position]
+    with opened.lock:
+        trace = answer(
+            checkpoint, rows.batch[position : position + 1], rows.frame.index[[position]]
+        )
+    stamp = lens_rows.stamp(rows)
+    st.subheader(f"Row {name}", anchor=False)
+    lens_row.show(checkpoint, rows, position, trace)
+    if trace.layers:
+        lens_ledger.strip_panel(checkpoint, trace, stamp)
+        layer = trace.layer(widgets.current_layer().name)
+        of = ledger(layer, 0, widgets.current_task())
+        st.subheader(f"Layer {layer.name}: the choice for {of.gate_words}", anchor=False)
+        lens_ledger.panels(of, stamp)
+    else:
+        st.info(NO_SELECTION, icon=":material/info:")
+    lens_door.section(opened, rows.frame.iloc[[position]], stamp)
+
+
+page()

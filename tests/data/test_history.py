@@ -27,14 +27,14 @@ def slow_history(frame: pd.DataFrame, block: History) -> list[tuple[float, float
     """(count, recency, rate of clicks) of every row, by looking at every other row."""
     rows, found = frame.to_dict("records"), []
     for row in rows:
-        own = [other for other in rows if all(other[k] == row[k] for k in block.keys)]
-        ages = [row["time"] - other["time"] for other in own if other["time"] < row["time"]]
         known = [other for other in rows if row["time"] - other["time"] > block.delay]
+        own = [other for other in known if all(other[k] == row[k] for k in block.keys)]
+        ages = [row["time"] - other["time"] for other in own]
         rate = math.nan
-        if known:
+        if own:
             prior = sum(other["click"] for other in known) / len(known)
-            clicks = [other["click"] for other in own if other in known]
-            rate = (sum(clicks) + block.smoothing * prior) / (len(clicks) + block.smoothing)
+            clicks = sum(other["click"] for other in own)
+            rate = (clicks + block.smoothing * prior) / (len(own) + block.smoothing)
         found.append((len(ages), min(ages, default=math.nan), rate))
     return found
 
@@ -81,7 +81,7 @@ def test_the_label_of_a_row_never_changes_its_own_history() -> None:
     assert (after["h_click"][4:] != before["h_click"][4:]).all()
 
 
-def test_a_delay_hides_outcomes_that_are_too_recent_to_be_known() -> None:
+def test_a_delay_hides_rows_that_are_too_recent_to_be_known() -> None:
     frame = log([(0, "x", 0, 1), (0, "x", 10, 0), (0, "x", 20, 0)])
     rates, counts = [], []
     for delay in (0, 9, 10, 19, 20):
@@ -90,14 +90,14 @@ def test_a_delay_hides_outcomes_that_are_too_recent_to_be_known() -> None:
         rates.append(found["h_click"][2])
         counts.append(found["h_count"][2])
     assert rates == pytest.approx([0.5, 0.5, 1, 1, math.nan], nan_ok=True)
-    assert counts == [2] * 5  # that a row was there is known at once
+    assert counts == [2, 2, 1, 1, 0]
 
 
 def test_smoothing_pulls_towards_the_mean_of_all_earlier_rows() -> None:
     frame = log([(0, "x", 0, 1), (1, "x", 0, 0), (2, "x", 1, 0), (0, "x", 1, 0)])
     block = History(name="h", keys=("user",), outcomes=("click",), smoothing=2.0)
     found = history_columns(frame, block, "time")["h_click"]
-    assert found[2] == pytest.approx(0.5)
+    assert np.isnan(found[2])
     assert found[3] == pytest.approx((1 + 2 * 0.5) / (1 + 2))
 
 

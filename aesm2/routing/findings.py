@@ -1,0 +1,145 @@
+"""What utilisation says, in sentences a presenter can read out; every number is computed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aesm2.evaluation import OVERALL, PATH
+from aesm2.routing.distance import FEW, Distances
+from aesm2.routing.shares import (
+    DEAD,
+    OVERLOAD,
+    ROLES,
+    LayerShares,
+    RoleName,
+    dead_experts,
+    effective_number,
+    numbered,
+    overload_limit,
+    overloaded_experts,
+)
+
+
+def scenario_label(by: str, name: str) -> str:
+    """Name a scenario in a sentence: "tab 1"; a path and "all" stand for themselves."""
+    return "all rows" if by == OVERALL else name if by == PATH else f"{by} {name}"
+
+
+def distance_findings(found: Distances, what: str) -> list[str]:
+    """Say which scenarios use the experts alike and which stands apart.
+
+    what: whose experts, e.g. "the specific experts of tab.1".
+    """
+    if len(found.scenarios) < 2:
+        return [f"Only {len(found.scenarios)} scenario has rows here: there is nothing to compare."]
+    sentences = [_closest(found, what)]
+    if len(found.scenarios) > 2:
+        sentences.append(_furthest(found))
+    sentences += _caution(found)
+    return sentences
+
+
+def layer_findings(shares: LayerShares) -> list[str]:
+    """Say which experts the rows of a layer take most, and over how many experts they spread."""
+    if not shares.rows.sum():
+        return [f"No rows reach {shares.spec.name} here."]
+    if len(shares.spec.gates) == 1:
+        taken = numbered(list(range(max(shares.spec.specific, shares.spec.shared))))
+        return [
+            f"{shares.spec.name} has a single gate, so no expert is more specific or more shared"
+            f" than another: it always takes the first, {taken}."
+        ]
+    parts = [_most_used(shares, role) for role in ROLES if shares.chosen(role)]
+    return [f"In {shares.spec.name}, {'; '.join(parts)}."]
+
+
+def health_findings(layers: Sequence[LayerShares]) -> list[str]:
+    """Name dead and overloaded experts, with counts and the thresholds they were held against."""
+    sentences = []
+    for shares in layers:
+        if not shares.rows.sum():
+            continue
+        dead = dead_experts(shares)
+        if dead:
+            sentences.append(
+                f"{shares.spec.name}: {_experts(dead)} {'is' if len(dead) == 1 else 'are'} dead:"
+                f" chosen by fewer than {DEAD:.1%} of {int(shares.rows.sum()):,} rows in either"
+                " role."
+            )
+        sentences += [s for role in ROLES for s in _overloaded(shares, role)]
+    if not sentences:
+        sentences.append(
+            f"No expert is dead (chosen by fewer than {DEAD:.1%} of rows in either role) or"
+            f" overloaded (by more than {OVERLOAD:g} times the even share K/n)."
+        )
+    return sentences
+
+
+def _closest(found: Distances, what: str) -> str:
+    pairs = np.triu_indices(len(found.scenarios), 1)
+    best = int(np.argmin(found.distance[pairs]))
+    a, b = int(pairs[0][best]), int(pairs[1][best])
+    distance, noise = found.distance[a, b], found.noise[a, b]
+    if distance <= noise:
+        verdict = f"no more than chance explains (up to {noise:.2f})"
+    else:
+        verdict = f"more than chance explains (up to {noise:.2f})"
+    names = f"{_name(found, a)} and {_name(found, b)}"
+    if len(found.scenarios) == 2:
+        return f"{names} are {distance:.2f} apart in their use of {what}: {verdict}."
+    return f"{names} use {what} most alike: distance {distance:.2f}, {verdict}."
+
+
+def _furthest(found: Distances) -> str:
+    others = len(found.scenarios) - 1
+    mean = found.distance.sum(1) / others
+    lone = int(np.argmax(mean))
+    beyond = int((found.distance[lone] > found.noise[lone]).sum())
+    told = f"all {others}" if beyond == others else f"{beyond} of the {others}"
+    return (
+        f"{_name(found, lone)} stands furthest from the others: {mean[lone]:.2f} on average,"
+        f" beyond chance for {told}."
+    )
+
+
+def _caution(found: Distances) -> list[str]:
+    sentences = []
+    if found.few:
+        names = ", ".join(scenario_label(found.by, name) for name in found.few)
+        sentences.append(f"Read with care, fewer than {FEW} rows: {names}.")
+    if found.missing:
+        names = ", ".join(scenario_label(found.by, name) for name in found.missing)
+        sentences.append(f"Without rows, and so not compared: {names}.")
+    return sentences
+
+
+def _most_used(shares: LayerShares, role: RoleName) -> str:
+    counts = shares.values(role, "count").sum((0, 1))  # (n,)
+    choosers = shares.rows.sum() * len(shares.targets)
+    top = int(np.argmax(counts))
+    spread = float(effective_number(counts))
+    unit = "rows" if len(shares.targets) == 1 else "rows and tasks"
+    return (
+        f"{counts[top] / choosers:.0%} of {unit} take expert {top} as {role}, and all {role}"
+        f" choices spread as if over {spread:.1f} of {shares.spec.experts} experts"
+    )
+
+
+def _overloaded(shares: LayerShares, role: RoleName) -> list[str]:
+    limit, total, sentences = overload_limit(shares, role), int(shares.rows.sum()), []
+    for target, expert, rows in overloaded_experts(shares, role):
+        of_task = f" for {shares.targets[target]}" if shares.targets[target] else ""
+        sentences.append(
+            f"{shares.spec.name}: expert {expert} is overloaded as {role}{of_task}: {rows:,} of"
+            f" {total:,} rows ({rows / total:.0%}) take it, more than {OVERLOAD:g} times the even"
+            f" share ({limit:.0%})."
+        )
+    return sentences
+
+
+def _experts(numbers: list[int]) -> str:
+    return f"expert{'s' if len(numbers) > 1 else ''} {numbered(numbers)}"
+
+
+def _name(found: Distances, index: int) -> str:
+    return scenario_label(found.by, found.scenarios[index])

@@ -1,0 +1,246 @@
+"""What the Utilisation Atlas is made of: its inputs, its charts, what it says."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from aesm2.data.dataset import SPLITS
+from aesm2.errors import InputError
+from aesm2.evaluation import OVERALL, PATH
+from aesm2.plots import distance as distance_plot
+from aesm2.plots import utilisation as utilisation_plot
+from aesm2.plots.style import Role
+from aesm2.routing.distance import scenario_distances
+from aesm2.routing.findings import distance_findings, health_findings, layer_findings
+from aesm2.routing.shares import (
+    DEAD,
+    OVERLOAD,
+    ROLES,
+    LayerShares,
+    RoleName,
+    Value,
+    effective_number,
+    layer_shares,
+    own_grouping,
+)
+from aesm2.routing.trace import LayerSpec
+from aesm2.routing.utilisation import Utilisation
+from app import cache, state, upload, widgets
+
+OWN = "own"  # each layer by its own level
+MEASURES: dict[Value, str] = {
+    "share": "share of rows", "weight": "mean mixing weight", "count": "number of rows"
+}  # fmt: skip
+USE = widgets.Explanation(
+    "How many of a scenario's rows take each expert, as specific to the scenario (or task) or as"
+    " shared by all.",
+    "Each line is a scenario or task, each column an expert; yellow is much, blue little. Over a"
+    " line the shares add up to K, the number of experts a row takes in that role; mixing weights"
+    " add up to 1. The same expert may be taken in both roles. Click a cell to see its rows.",
+    r"u_{sk} = \frac{1}{|R_s|}\sum_{i \in R_s} \mathbf{1}[k \in E^{(i)}]",
+    "Fig. 7, §4.5; Eq. 10 and 12, §3.3",
+)
+DISTANCE = widgets.Explanation(
+    "How differently two scenarios use the experts: 0 is the same use, 1 is no expert in common.",
+    "Like scenarios stand side by side; the tree above joins them at their (average) distance. A"
+    " number in brackets is within chance: 95 % of pairs that truly use the experts alike would"
+    " differ by as much, given their numbers of rows. Chance assumes independent rows; rows of one"
+    " user are alike, so a distance just above it proves little. ⚠ marks fewer than 30 rows.",
+    r"d = \sqrt{\mathrm{JS}_2(u_a, u_b)},\quad \mathrm{JS}_2 = \tfrac12 \mathrm{KL}_2(u_a, m)"
+    r" + \tfrac12 \mathrm{KL}_2(u_b, m),\ m = \tfrac12 (u_a + u_b)\ \text{(bits)}",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to show. by: OWN, the name of a level, or "path". over: layers of the distance."""
+
+    by: str
+    value: Value
+    roles: tuple[RoleName, ...]
+    shown: tuple[LayerSpec, ...]
+
+    @property
+    def key(self) -> str:
+        """Tells one choice of options from another."""
+        layers = self.shown[0].name if len(self.shown) == 1 else "all"
+        text = f"atlas-{self.by}-{self.value}-{'-'.join(self.roles)}-{layers}"
+        return text.replace(".", "-")
+
+
+def source(opened: cache.Opened) -> cache.RowSet | None:
+    """Draw the choice of rows; None, with a way on, where there are none."""
+    uploads = upload.uploaded()
+    problem = None
+    try:
+        cache.dataset_of(opened.checkpoint)
+    except InputError as error:
+        problem = str(error)
+    titles = {} if problem else {split: f"{split.capitalize()} split" for split in reversed(SPLITS)}
+    titles |= {id_: f"Uploaded: {title}" for id_, title in uploads.items()}
+    if problem:
+        st.warning(f"{problem[:1].upper()}{problem[1:]}.", icon=":material/folder_off:")
+        st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
+    if not titles:
+        return None
+    wanted = state.get("rows")
+    now = wanted if wanted in titles else next(iter(titles))
+    st.selectbox("Rows", list(titles), format_func=titles.__getitem__, width=200,
+                 **state.bind("rows", now))  # fmt: skip
+    if now in uploads:
+        return upload.rows(opened.checkpoint, now)
+    return cache.rows(opened.checkpoint, next(split for split in SPLITS if split == now))
+
+
+def options(opened: cache.Opened) -> Options:
+    """Draw the inputs of the chart."""
+    described, layer = opened.checkpoint.description, widgets.current_layer()
+    names = {OWN: "each layer's own level"} | {
+        level.name: level.title or level.name for level in described.level
+    }
+    if len(described.level) > 1:
+        names[PATH] = "fine-grained"
+    widgets.pick("Scenarios", "grouping", list(names), OWN, names.__getitem__, width=190)
+    widgets.pick(
+        "Measure", "measure", list(MEASURES), "share", lambda m: MEASURES[_value(m)], width=170
+    )
+    roles = {"both": "both"} | {role: f"{Role(role).glyph} {role}" for role in ROLES}
+    widgets.pick("Role", "roles", list(roles), "both", roles.__getitem__, width=120)
+    which = {"all": "all", "one": f"only {layer.name}"}
+    widgets.pick("Layers", "layers", list(which), "all", which.__getitem__, width=140)
+    wanted = state.get("roles", "both")
+    return Options(
+        by=state.get("grouping", OWN),
+        value=_value(state.get("measure", "share")),
+        roles=tuple(role for role in ROLES if wanted in ("both", role)),
+        shown=(layer,) if state.get("layers") == "one" else opened.checkpoint.layers,
+    )
+
+
+def shares(found: Utilisation, spec: LayerSpec, by: str) -> LayerShares:
+    """Return a layer's shares by `Options.by`."""
+    return layer_shares(found, spec.name, own_grouping(spec, found.schema) if by == OWN else by)
+
+
+def use_chart(found: Utilisation, chosen: Options, stamp: str) -> list[Any] | None:
+    """Draw who uses which experts; return the customdata of the cell that was clicked."""
+    layers = [shares(found, spec, chosen.by) for spec in chosen.shown]
+    panels = utilisation_plot.panels(layers, chosen.roles, chosen.value)
+    if not panels:
+        st.info(f"No layer here takes experts as {' or '.join(chosen.roles)}.")
+        return None
+    event = widgets.chart(
+        utilisation_plot.utilisation_figure(panels, stamp),
+        chosen.key,
+        f"Who uses which experts: {MEASURES[chosen.value]}",
+        USE,
+        utilisation_plot.utilisation_table(panels),
+        " ".join(sentence for layer in layers for sentence in layer_findings(layer)),
+        selectable=True,
+    )
+    points = event.selection.points
+    return list(points[0]["customdata"]) if points else None
+
+
+def distance_section(found: Utilisation, chosen: Options, stamp: str) -> None:
+    """Draw how differently the scenarios use the experts, and say what stands out."""
+    layer, by = widgets.current_layer(), chosen.by
+    if by == OWN:
+        own = own_grouping(layer, found.schema)
+        by = found.schema.level_names[0] if own == OVERALL else own
+    over = {"layer": f"layer {layer.name}", "all": "all layers"}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        widgets.pick("Distance over", "over", list(over), "layer", over.__getitem__, width=200)
+    one = state.get("over", "layer") == "layer"
+    layers = [layer] if one else list(found_specs(found))
+    roles = [r for r in chosen.roles if any(spec_k(spec, r) for spec in layers)]
+    what = f"the {' and '.join(roles)} experts of {layer.name if one else 'all layers'}"
+    if not roles:
+        st.info(f"{layer.name} takes no experts as {' or '.join(chosen.roles)}.")
+        return
+    distances = scenario_distances(found, [spec.name for spec in layers], roles, by)
+    said = distance_findings(distances, what)
+    if distances.tree is None:
+        st.info(said[0], icon=":material/info:")
+        return
+    widgets.chart(
+        distance_plot.distance_figure(distances, stamp),
+        f"atlas-distance-{by}",
+        f"How differently the scenarios use {what}",
+        DISTANCE,
+        distance_plot.distance_table(distances),
+        " ".join(said),
+    )
+    bullets(said)
+
+
+def health_section(found: Utilisation) -> None:
+    """Say which experts are dead or overloaded, and show how evenly each layer spreads."""
+    layers = [layer_shares(found, spec.name, OVERALL) for spec in found_specs(found)]
+    bullets(health_findings(layers))
+    widgets.table(effective_table(found), "atlas-effective-number")
+    st.caption(
+        "Effective number of experts: exp of the entropy of the choices, from 1 (one expert takes"
+        " all; a row takes K) to the number of experts (all taken alike). Dead: chosen by fewer"
+        f" than {DEAD:.1%} of rows in either role. Overloaded: by more than {OVERLOAD:g} times the"
+        " even share, K/n of the rows. All rows count alike here, so a scenario that has most of the"
+        " rows decides; the chart above tells them apart."
+    )
+
+
+def effective_table(found: Utilisation) -> pd.DataFrame:
+    """Return the effective number of experts by layer, task, own scenario and role."""
+    lines = []
+    for spec in found_specs(found):
+        by_own = shares(found, spec, OWN)
+        for target, task in enumerate(by_own.targets):
+            for scenario, name in enumerate(by_own.scenarios):
+                line: dict[str, Any] = {
+                    "layer": spec.name, "task": task, "scenario": name,
+                    "rows": int(by_own.rows[scenario]), "experts": spec.experts,
+                }  # fmt: skip
+                for role in ROLES:
+                    counts = by_own.values(role, "count")[target, scenario]
+                    line[f"effective, {role}"] = round(float(effective_number(counts)), 2)
+                lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def says(found: Utilisation, chosen: Options) -> list[str]:
+    """Return what the chart says, one or two sentences for a presenter."""
+    return [s for spec in chosen.shown for s in layer_findings(shares(found, spec, chosen.by))]
+
+
+def bullets(sentences: list[str]) -> None:
+    """Write sentences as a list."""
+    st.markdown("\n".join(f"- {_escaped(sentence)}" for sentence in sentences))
+
+
+def found_specs(found: Utilisation) -> tuple[LayerSpec, ...]:
+    """Return the layers that were counted."""
+    return tuple(layer.spec for layer in found.layers)
+
+
+def spec_k(spec: LayerSpec, role: RoleName) -> int:
+    """Return K of a role."""
+    return spec.specific if role == "specific" else spec.shared
+
+
+def _value(name: str) -> Value:
+    return next((value for value in MEASURES if value == name), "share")
+
+
+def _escaped(text: str) -> str:
+    """Keep Markdown out of names that come from data."""
+    for sign in "\\`*_[]$~":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def stamp(rows: cache.RowSet) -> str:
+    """Return where the rows come from, for charts."""
+    if rows.id.startswith(upload.PREFIX):
+        return f"uploaded rows: {rows.title}; the model is trained on {widgets.stamp()}"
+    return f"{widgets.stamp()}, {rows.title} split"

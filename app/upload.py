@@ -1,0 +1,194 @@
+"""Rows of the user's own: a file is read in memory, checked, and kept for this session only.
+
+What a file is, is told from its content, never from its name; nothing is unpickled.
+"""
+
+import hashlib
+from io import BytesIO
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import streamlit as st
+
+from aesm2.checkpoint import Checkpoint
+from aesm2.data.description import Description
+from aesm2.data.encoder import require_columns
+from aesm2.errors import InputError
+from app import state
+from app.cache import RowSet
+
+PREFIX = "upload:"
+MAX_ROWS = 100_000
+MAX_MEGABYTES = 50  # as server.maxUploadSize; and ten times that once a parquet is unpacked
+_UPLOADS = "uploads"  # in the session: row set id → (title, frame)
+_ENCODED = "uploads-encoded"  # in the session: (checkpoint hash, row set id) → RowSet
+
+
+def uploaded() -> dict[str, str]:
+    """Return the titles of this session's uploads, by row set id."""
+    return {id_: title for id_, (title, _) in _uploads().items()}
+
+
+def rows(checkpoint: Checkpoint, id_: str) -> RowSet:
+    """Return uploaded rows as a checkpoint sees them; InputError where they do not fit it."""
+    encoded = state.recall(_ENCODED) or {}
+    key = (checkpoint.hash, id_)
+    if key not in encoded:
+        title, frame = _uploads()[id_]
+        encoded = {key: row_set(checkpoint, id_, title, frame)}  # one at a time: they can be large
+        state.remember(_ENCODED, encoded)
+    found: RowSet = encoded[key]
+    return found
+
+
+def row_set(checkpoint: Checkpoint, id_: str, title: str, frame: pd.DataFrame) -> RowSet:
+    """Encode a frame; labels are read where all label columns are there."""
+    described = checkpoint.description
+    require_columns(frame, described.input_columns, f"{title}: the table")
+    labels = all(task.label in frame.columns for task in described.task)
+    try:
+        return RowSet(id_, title, frame, checkpoint.encode(frame, labels=labels), labels)
+    except InputError as error:
+        raise InputError(f"{title}: {error} (row 0 is the first one below the header)") from None
+
+
+def read_rows(title: str, content: bytes) -> pd.DataFrame:
+    """Read the content of a CSV or parquet file.
+
+    Raises InputError where it is empty, too large, or no table.
+    """
+    if not content.strip():
+        raise InputError(f"{title}: the file is empty; it needs a header line and rows")
+    if len(content) > MAX_MEGABYTES * 2**20:
+        raise InputError(f"{title}: larger than {MAX_MEGABYTES} MB; upload fewer rows")
+    frame = _parquet(title, content) if content[:4] == b"PAR1" else _csv(title, content)
+    if frame.empty:
+        raise InputError(f"{title}: a header but no rows below it")
+    if len(frame) > MAX_ROWS:
+        raise InputError(f"{title}: more than {MAX_ROWS:,} rows; upload fewer")
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{title}: the column '{twice[0]}' is there twice")
+    return frame
+
+
+def template(description: Description, frame: pd.DataFrame, rows: int = 5) -> bytes:
+    """Return some rows as a CSV with exactly the columns a row must have."""
+    return frame[list(description.input_columns)].head(rows).to_csv(index=False).encode()
+
+
+def panel(checkpoint: Checkpoint, example: pd.DataFrame | None) -> None:
+    """Draw the upload: file input, what was made of it, and a template to fill in.
+
+    example: rows of the dataset for the template, None where the dataset is not here.
+    """
+    described = checkpoint.description
+    labels = " and ".join(f"`{task.label}`" for task in described.task)
+    st.caption(
+        f"CSV or parquet, at most {MAX_ROWS:,} rows and {MAX_MEGABYTES} MB, with the"
+        f" {len(described.input_columns)} columns of the template; {labels} (0 or 1) are optional."
+        " The rows stay in this browser session's memory and are gone when you close it."
+    )
+    file = st.file_uploader("Your rows", type=["csv", "parquet"], key="lens-upload")
+    if example is not None:
+        st.download_button(
+            "Download a template", template(described, example), "template.csv", "text/csv",
+            on_click="ignore", icon=":material/download:", key="lens-template",
+            help=f"Five rows of {described.title} with exactly the columns that are needed.",
+        )  # fmt: skip
+    if file is not None:
+        _take(checkpoint, file.name, file.getvalue())
+
+
+def _take(checkpoint: Checkpoint, title: str, content: bytes) -> None:
+    id_ = PREFIX + hashlib.sha256(content).hexdigest()
+    try:
+        new = id_ not in _uploads()
+        if new:
+            frame = read_rows(title, content)
+            row_set(checkpoint, id_, title, frame)  # raises where the rows do not fit
+            state.remember(_UPLOADS, {**_uploads(), id_: (title, frame)})
+        found = rows(checkpoint, id_)
+    except InputError as error:
+        st.error(f"{error}. Nothing was kept; correct the file and upload it again.")
+        return
+    if new:
+        state.put(rows=id_, row="", q="", page="")
+        st.rerun()
+    st.success(
+        f"{title}: {len(found.frame):,} rows"
+        + (" with labels." if found.labels else ", without labels."),
+        icon=":material/check:",
+    )
+    _unknown_values(checkpoint, found)
+
+
+def _unknown_values(checkpoint: Checkpoint, found: RowSet) -> None:
+    counts = checkpoint.encoder.unseen_counts(found.batch)
+    odd = counts[(counts["missing"] > 0) | (counts["unseen"] > 0)]
+    if odd.empty:
+        st.caption("Every value is one that training has met.")
+        return
+    st.caption(
+        f"{len(odd)} features have values that training never met. “Unseen” and “missing” have an"
+        " embedding of their own: a prediction is made, but it knows less."
+    )
+    st.dataframe(odd, hide_index=True, height=210)
+
+
+def _uploads() -> dict[str, tuple[str, pd.DataFrame]]:
+    found: dict[str, tuple[str, pd.DataFrame]] = state.recall(_UPLOADS) or {}
+    return found
+
+
+def _parquet(title: str, content: bytes) -> pd.DataFrame:
+    try:
+        file = pq.ParquetFile(BytesIO(content))
+        _require_modest(title, file)
+        frame: pd.DataFrame = file.read().to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{title}: a damaged parquet file: {_first_line(error)}") from None
+    return frame
+
+
+def _require_modest(title: str, file: pq.ParquetFile) -> None:
+    """Refuse what would not fit before any of it is unpacked."""
+    about = file.metadata
+    size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    if about.num_rows > MAX_ROWS:
+        raise InputError(f"{title}: {about.num_rows:,} rows; at most {MAX_ROWS:,} can be uploaded")
+    if size > 10 * MAX_MEGABYTES * 2**20:
+        raise InputError(f"{title}: unpacks to more than {10 * MAX_MEGABYTES} MB")
+
+
+def _csv(title: str, content: bytes) -> pd.DataFrame:
+    if b"\0" in content[:65536]:
+        raise InputError(f"{title}: not a table: neither CSV text nor parquet")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{title}: not UTF-8 text (byte {error.start}); save the CSV as UTF-8"
+        ) from None
+    skipped = len(text) - len(text.lstrip("\ufeff\r\n"))
+    text = text[skipped:]
+    while text.startswith("#"):  # the provenance line of this app's own exports
+        text = text.partition("\n")[2]
+    try:
+        frame = pd.read_csv(BytesIO(text.encode()), low_memory=False, nrows=MAX_ROWS + 1)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise InputError(f"{title}: not a CSV table: {_first_line(error)}") from None
+    if frame.shape[1] == 1 and (separator := {";", "\t"} & set(str(frame.columns[0]))):
+        raise InputError(
+            f"{title}: the columns are separated by {separator.pop()!r}; save it with commas"
+        )
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(f"{title}: the rows have more values than the header has columns")
+    return frame
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
