@@ -12,7 +12,7 @@ from aesm2.evaluation import OVERALL, PATH
 from aesm2.plots import distance as distance_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.plots.style import Role
-from aesm2.routing.distance import scenario_distances
+from aesm2.routing.distance import Distances, scenario_distances
 from aesm2.routing.findings import distance_findings, health_findings, layer_findings
 from aesm2.routing.shares import (
     DEAD,
@@ -144,36 +144,55 @@ def use_chart(found: Utilisation, chosen: Options, stamp: str) -> list[Any] | No
     return list(points[0]["customdata"]) if points else None
 
 
-def distance_section(found: Utilisation, chosen: Options, stamp: str) -> None:
-    """Draw how differently the scenarios use the experts, and say what stands out."""
+@dataclass(frozen=True)
+class Compared:
+    """Distances, and whose experts they are about, in words."""
+
+    distances: Distances
+    what: str
+
+
+def compared(found: Utilisation, chosen: Options) -> Compared | None:
+    """Measure the distances between scenarios; None where the layer has no such role."""
     layer, by = widgets.current_layer(), chosen.by
     if by == OWN:
         own = own_grouping(layer, found.schema)
         by = found.schema.level_names[0] if own == OVERALL else own
-    over = {"layer": f"layer {layer.name}", "all": "all layers"}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        widgets.pick("Distance over", "over", list(over), "layer", over.__getitem__, width=200)
-    one = state.get("over", "layer") == "layer"
-    layers = [layer] if one else list(found_specs(found))
+    layers = found_specs(found) if state.get("over") == "all" else (layer,)
     roles = [r for r in chosen.roles if any(spec_k(spec, r) for spec in layers)]
-    what = f"the {' and '.join(roles)} experts of {layer.name if one else 'all layers'}"
     if not roles:
+        return None
+    distances = scenario_distances(found, [spec.name for spec in layers], roles, by)
+    of = layer.name if len(layers) == 1 else "all layers"
+    return Compared(distances, f"the {' and '.join(roles)} experts of {of}")
+
+
+def says(found: Utilisation, chosen: Options, pair: Compared | None) -> list[str]:
+    """Return what the page says about the bar's layer, in two to four sentences."""
+    layer = layer_findings(shares(found, widgets.current_layer(), chosen.by))
+    return layer + ([] if pair is None else distance_findings(pair.distances, pair.what))
+
+
+def distance_section(chosen: Options, pair: Compared | None, stamp: str) -> None:
+    """Draw how differently the scenarios use the experts."""
+    layer = widgets.current_layer()
+    over = {"layer": f"layer {layer.name}", "all": "all layers"}
+    widgets.pick("Distance over", "over", list(over), "layer", over.__getitem__, width=200)
+    if pair is None:
         st.info(f"{layer.name} takes no experts as {' or '.join(chosen.roles)}.")
         return
-    distances = scenario_distances(found, [spec.name for spec in layers], roles, by)
-    said = distance_findings(distances, what)
-    if distances.tree is None:
+    if pair.distances.tree is None:
+        said = distance_findings(pair.distances, pair.what)
         st.info(said[0], icon=":material/info:")
         return
     widgets.chart(
-        distance_plot.distance_figure(distances, stamp),
-        f"atlas-distance-{by}",
-        f"How differently the scenarios use {what}",
+        distance_plot.distance_figure(pair.distances, stamp),
+        f"atlas-distance-{pair.distances.by}",
+        f"How differently the scenarios use {pair.what}",
         DISTANCE,
-        distance_plot.distance_table(distances),
-        " ".join(said),
+        distance_plot.distance_table(pair.distances),
+        " ".join(distance_findings(pair.distances, pair.what)),
     )
-    bullets(said)
 
 
 def health_section(found: Utilisation) -> None:
@@ -185,7 +204,7 @@ def health_section(found: Utilisation) -> None:
         "Effective number of experts: exp of the entropy of the choices, from 1 (one expert takes"
         " all; a row takes K) to the number of experts (all taken alike). Dead: chosen by fewer"
         f" than {DEAD:.1%} of rows in either role. Overloaded: by more than {OVERLOAD:g} times the"
-        " even share, K/n of the rows. All rows count alike here, so a scenario that has most of the"
+        " even share, K/n of the rows. All rows count alike here: a scenario that has most of the"
         " rows decides; the chart above tells them apart."
     )
 
@@ -206,11 +225,6 @@ def effective_table(found: Utilisation) -> pd.DataFrame:
                     line[f"effective, {role}"] = round(float(effective_number(counts)), 2)
                 lines.append(line)
     return pd.DataFrame(lines)
-
-
-def says(found: Utilisation, chosen: Options) -> list[str]:
-    """Return what the chart says, one or two sentences for a presenter."""
-    return [s for spec in chosen.shown for s in layer_findings(shares(found, spec, chosen.by))]
 
 
 def bullets(sentences: list[str]) -> None:

@@ -50,7 +50,7 @@ def distance_figure(found: Distances, stamp: str) -> go.Figure:
         row=1, col=1,
     )  # fmt: skip
     figure.update_layout(
-        coloraxis=colour_axis("Jensen–Shannon distance", 1.0, ".1~f"),
+        coloraxis=colour_axis(1.0, ".1~f"),
         showlegend=False, dragmode=False,
     )  # fmt: skip
     finish(figure, stamp, TREE_PX + CELL_PX * count + 210)

@@ -18,11 +18,6 @@ from aesm2.routing.findings import scenario_label
 from aesm2.routing.shares import LayerShares, RoleName, Value
 
 LINE_PX, PANEL_PX = 34, 62  # height of a line of cells; of a panel's title and its margin
-TITLES: dict[Value, str] = {
-    "share": "Share of rows that choose the expert",
-    "weight": "Mean mixing weight",
-    "count": "Rows that choose the expert",
-}
 
 
 @dataclass(frozen=True)
@@ -116,18 +111,17 @@ def utilisation_figure(shown: Sequence[Panel], stamp: str) -> go.Figure:
     value = shown[0].value
     top = 1.0 if value != "count" else max(1.0, *(float(panel.cells.max()) for panel in shown))
     figure.update_layout(
-        coloraxis=colour_axis(TITLES[value], top, ",~s" if value == "count" else ".1~f"),
+        coloraxis=colour_axis(top, ",~s" if value == "count" else ".1~f"),
         hoverdistance=-1, dragmode=False, showlegend=False,
     )  # fmt: skip
-    return finish(figure, stamp, total + 150).update_layout(margin={"t": 104})
+    return finish(figure, stamp, total + 122).update_layout(margin={"t": 76})
 
 
-def colour_axis(title: str, top: float, tick_format: str) -> dict[str, Any]:
+def colour_axis(top: float, tick_format: str) -> dict[str, Any]:
     """Return the one colour scale of a figure, from 0 to `top`, its bar above the panels."""
     bar = {
-        "title": {"text": title, "side": "top"}, "orientation": "h", "thickness": 10, "len": 0.5,
-        "x": 0, "xanchor": "left", "xref": "container", "y": 1, "yanchor": "top",
-        "yref": "container", "tickformat": tick_format,
+        "orientation": "h", "thickness": 10, "len": 0.6, "x": 0, "xanchor": "left", "y": 1,
+        "xref": "container", "yref": "container", "yanchor": "top", "tickformat": tick_format,
     }  # fmt: skip
     return {"colorscale": SEQUENTIAL, "cmin": 0, "cmax": top, "colorbar": bar}
 
@@ -154,13 +148,17 @@ def utilisation_table(shown: Sequence[Panel]) -> pd.DataFrame:
 
 
 def _heatmap(panel: Panel) -> go.Heatmap:
-    count = panel.value == "count"
-    text = [["" if np.isnan(v) else f"{v:,.0f}" if count else f"{v:.2f}" for v in line]
-            for line in panel.cells]  # fmt: skip
+    text = [[_written(value, panel.value) for value in line] for line in panel.cells]
     return go.Heatmap(
         z=panel.cells, text=text, texttemplate="%{text}", textfont_size=11,
         coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip",
     )  # fmt: skip
+
+
+def _written(value: float, measure: Value) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:,.0f}" if measure == "count" or value == 0 else f"{value:.2f}"
 
 
 def _targets(panel: Panel) -> go.Scatter:

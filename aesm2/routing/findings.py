@@ -14,15 +14,18 @@ from aesm2.routing.shares import (
     RoleName,
     dead_experts,
     effective_number,
-    numbered,
+    listed,
     overload_limit,
     overloaded_experts,
 )
 
 
 def scenario_label(by: str, name: str) -> str:
-    """Name a scenario in a sentence: "tab 1"; a path and "all" stand for themselves."""
-    return "all rows" if by == OVERALL else name if by == PATH else f"{by} {name}"
+    """Name a scenario in a sentence: "tab 1"; a word such as "full_active" stands for itself."""
+    if by == OVERALL:
+        return "all rows"
+    words = by == PATH or any(sign.isalpha() for sign in name)
+    return name if words else f"{by} {name}"
 
 
 def distance_findings(found: Distances, what: str) -> list[str]:
@@ -44,7 +47,7 @@ def layer_findings(shares: LayerShares) -> list[str]:
     if not shares.rows.sum():
         return [f"No rows reach {shares.spec.name} here."]
     if len(shares.spec.gates) == 1:
-        taken = numbered(list(range(max(shares.spec.specific, shares.spec.shared))))
+        taken = listed([str(k) for k in range(max(shares.spec.specific, shares.spec.shared))])
         return [
             f"{shares.spec.name} has a single gate, so no expert is more specific or more shared"
             f" than another: it always takes the first, {taken}."
@@ -114,31 +117,39 @@ def _caution(found: Distances) -> list[str]:
 
 
 def _most_used(shares: LayerShares, role: RoleName) -> str:
-    counts = shares.values(role, "count").sum((0, 1))  # (n,)
-    choosers = shares.rows.sum() * len(shares.targets)
-    top = int(np.argmax(counts))
-    spread = float(effective_number(counts))
-    unit = "rows" if len(shares.targets) == 1 else "rows and tasks"
+    counts, rows = shares.values(role, "count").sum(1), shares.rows.sum()  # (T, n)
+    counts = counts[:1] if role == "shared" else counts  # the same for every task
+    top = counts.argmax(-1)
+    named = list(zip(shares.targets, top, strict=False))
+    taken = [
+        f"{f'for {task} ' if task and role == 'specific' else ''}{counts[t, k] / rows:.0%} of rows"
+        f" take expert {k}"
+        for t, (task, k) in enumerate(named)
+    ]
+    spread = float(effective_number(counts.sum(0)))
     return (
-        f"{counts[top] / choosers:.0%} of {unit} take expert {top} as {role}, and all {role}"
-        f" choices spread as if over {spread:.1f} of {shares.spec.experts} experts"
+        f"{' and '.join(taken)} as {role}, and {role} choices spread as if evenly over"
+        f" {spread:.1f} of {shares.spec.experts} experts"
     )
 
 
 def _overloaded(shares: LayerShares, role: RoleName) -> list[str]:
-    limit, total, sentences = overload_limit(shares, role), int(shares.rows.sum()), []
-    for target, expert, rows in overloaded_experts(shares, role):
-        of_task = f" for {shares.targets[target]}" if shares.targets[target] else ""
-        sentences.append(
-            f"{shares.spec.name}: expert {expert} is overloaded as {role}{of_task}: {rows:,} of"
-            f" {total:,} rows ({rows / total:.0%}) take it, more than {OVERLOAD:g} times the even"
-            f" share ({limit:.0%})."
-        )
-    return sentences
+    found = overloaded_experts(shares, role)
+    if not found:
+        return []
+    limit, total = overload_limit(shares, role), int(shares.rows.sum()) * len(shares.targets)
+    of = "rows" if len(shares.targets) == 1 else "rows × tasks"
+    told = [
+        f"{expert} ({count:,} of {total:,} {of}, {count / total:.0%})" for expert, count in found
+    ]
+    return [
+        f"{shares.spec.name}: overloaded as {role}, that is taken by more than {OVERLOAD:g} times"
+        f" the even share ({limit:.0%}): expert{'s' if len(found) > 1 else ''} {listed(told)}."
+    ]
 
 
 def _experts(numbers: list[int]) -> str:
-    return f"expert{'s' if len(numbers) > 1 else ''} {numbered(numbers)}"
+    return f"expert{'s' if len(numbers) > 1 else ''} {listed([str(k) for k in numbers])}"
 
 
 def _name(found: Distances, index: int) -> str:

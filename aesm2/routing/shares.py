@@ -148,14 +148,14 @@ def dead_experts(shares: LayerShares) -> list[int]:
     return np.flatnonzero(most < DEAD).tolist()
 
 
-def overloaded_experts(shares: LayerShares, role: RoleName) -> list[tuple[int, int, int]]:
-    """(target, expert, rows) of experts chosen by more than OVERLOAD · K/n of all rows.
+def overloaded_experts(shares: LayerShares, role: RoleName) -> list[tuple[int, int]]:
+    """(expert, choices) of experts taken by more than OVERLOAD · K/n of all rows and targets.
 
     None can be where that limit is above all rows: see `overload_limit`.
     """
-    counts = shares.values(role, "count").sum(1)  # (T, n)
-    over = counts > overload_limit(shares, role) * shares.rows.sum()
-    return [(int(t), int(k), int(counts[t, k])) for t, k in np.argwhere(over)]
+    counts = shares.values(role, "count").sum((0, 1))  # (n,)
+    over = counts > overload_limit(shares, role) * shares.rows.sum() * len(shares.targets)
+    return [(int(k), int(counts[k])) for k in np.flatnonzero(over)]
 
 
 def overload_limit(shares: LayerShares, role: RoleName) -> float:
@@ -202,9 +202,9 @@ def layer_choices(model: Model, batch: Batch, name: str) -> Choices:
     return Choices(specs[number], torch.cat(specific, 1).numpy(), torch.cat(shared, 1).numpy())
 
 
-def numbered(numbers: Sequence[int]) -> str:
-    """Write expert numbers as text: "3", "3 and 5", "1, 3 and 5"."""
-    *rest, last = map(str, numbers)
+def listed(words: Sequence[str]) -> str:
+    """Join words: "3", "3 and 5", "1, 3 and 5"."""
+    *rest, last = words
     return f"{', '.join(rest)} and {last}" if rest else last
 
 

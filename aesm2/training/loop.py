@@ -73,6 +73,7 @@ def train(
     encoder = Encoder.fit(dataset.description, rows_of(frame, "train"))
     batches = {split: encoder.encode(rows_of(frame, split), labels=True) for split in SPLITS}
     model = build_seeded(config, encoder).to(target)
+    _task_weights(config.training, model)  # an unknown task is refused before the folder is made
     if not resume:
         run.start(config, dataset.text)
     fit = _Fit(run, model, config.training)
@@ -142,6 +143,7 @@ class _Fit:
             if position.step % config.record_every == 0 or position.step == last:
                 self._record(bar)
             if position.step % every == 0 or position.step == last:
+                self.meter.check(position.step)
                 _validate(self.run, model, batches["validation"], position)
                 enough = position.evaluations_since_best >= config.patience
                 position.finished = enough or position.step == last
@@ -192,7 +194,10 @@ def _validate(run: Run, model: Model, validation: Batch, position: Position) -> 
         predicted.append(output.log_probability.exp().cpu().numpy())
         if specs:
             counts.append(count(model.schema, specs, part.scenarios, output.routings))
-    metrics = measure(np.concatenate(predicted), validation, model.schema, paths=False)
+    probability = np.concatenate(predicted)
+    if not np.isfinite(probability).all():
+        raise _diverged("a prediction", math.nan, position.step)
+    metrics = measure(probability, validation, model.schema, paths=False)
     score = overall_auc(metrics)
     if score > position.score:
         position.score, position.best_step = score, position.step
@@ -255,14 +260,16 @@ class _Meter:
         self._sums = [total.to(term.device) + term * rows for total, term in self._pairs(terms)]
         self._rows += rows
 
+    def check(self, step: int) -> None:
+        """Raise InputError where a mean since the last reading is not finite."""
+        for term, total in zip(("loss", "kl_specific", "kl_shared"), self._sums, strict=True):
+            if not total.isfinite().all():
+                raise _diverged(term, (total / self._rows).tolist(), step)
+
     def read(self, config: TrainingConfig, step: int) -> dict[str, Any]:
         """Return means since the last reading; InputError where one is not finite."""
+        self.check(step)
         tasks, specific, shared = ((total / self._rows).tolist() for total in self._sums)
-        for term, mean in (("loss", tasks), ("kl_specific", specific), ("kl_shared", shared)):
-            if not all(map(math.isfinite, mean)):
-                raise InputError(
-                    f"training diverged: {term} is {mean} by step {step}; try a lower learning_rate"
-                )
         values: dict[str, Any] = {
             "loss": dict(zip(self._model.schema.tasks, tasks, strict=True)),
             "kl_specific": dict(zip(self._layers, specific, strict=True)),
@@ -290,6 +297,12 @@ class _Meter:
         layers = len(self._layers)
         self._sums = [torch.zeros(k) for k in (len(self._model.schema.tasks), layers, layers)]
         self._rows, self._since = 0, time.monotonic()
+
+
+def _diverged(what: str, value: float | list[float], step: int) -> InputError:
+    return InputError(
+        f"training diverged: {what} is {value} by step {step}; try a lower learning_rate"
+    )
 
 
 def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -26,6 +26,10 @@ from aesm2.data.description import DESCRIPTION
 from aesm2.errors import InputError
 from aesm2.files import append_line, read_json, read_lines, write_atomically, write_lines
 
+PRODUCTS = (
+    "history.jsonl", "utilisation.jsonl", "state.safetensors", "best.safetensors", "checkpoint",
+)  # fmt: skip
+
 
 @dataclass
 class Position:
@@ -56,12 +60,18 @@ class Run:
         return (self.folder / "config.json").exists()
 
     def start(self, config: Config, description: str) -> None:
-        """Make the folder for a new run; InputError where it already holds one."""
+        """Make the folder for a new run; InputError where it already holds one, or part of one."""
         if self.exists:
             raise InputError(
                 f"{self.folder}: holds a run already; add --resume to go on, or name another folder"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in PRODUCTS:
+            if (self.folder / name).exists():
+                raise InputError(f"{self.folder}: holds a '{name}' already; name another folder")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder}: cannot be made: {error.strerror}") from None
         write_atomically(self.folder / DESCRIPTION, description)
         write_atomically(self.folder / "config.json", config.model_dump_json(indent=2))
 

@@ -28,13 +28,14 @@ def page() -> None:
     if not used.rows.sum():
         st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
         return
+    pair = atlas.compared(used, chosen)
     with st.container(border=True, key="atlas-says"):
         st.markdown("**What this says**")
-        atlas.bullets(atlas.says(used, chosen))
+        atlas.bullets(atlas.says(used, chosen, pair))
     cell = atlas.use_chart(used, chosen, stamp)
     atlas_cell.show(opened, rows, cell)
     st.subheader("Distance between scenarios", anchor=False)
-    atlas.distance_section(used, chosen, stamp)
+    atlas.distance_section(chosen, pair, stamp)
     st.subheader("Are the experts put to use?", anchor=False)
     atlas.health_section(used)
 

@@ -17,7 +17,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.evaluation import overall_auc
 from aesm2.selfcheck import selfcheck
-from aesm2.training.run import Run
+from aesm2.training.run import Position, Run
 from tests import small
 
 ALL_ROWS = 10_000  # a batch that holds the whole training split
@@ -93,16 +93,23 @@ def test_the_checkpoint_holds_the_best_weights_not_the_last() -> None:
     assert any(not torch.equal(value, state[f"model.{key}"]) for key, value in kept.items())
 
 
-def test_the_best_weights_are_those_of_a_run_that_ended_there(tmp_path: Path) -> None:
-    best = aesm2.load(small.run() / "checkpoint").steps
-    small.fit(tmp_path / "run", small.config(epochs=1, evaluate_every=1, patience=best + 100))
-    early = safetensors.torch.load_file(tmp_path / "run" / "state.safetensors")
-    assert max(scores(tmp_path / "run")) == 6 < best  # an epoch is 6 steps
-    small.fit(tmp_path / "long", small.config(evaluate_every=best, patience=1, epochs=best))
-    kept, whole = weights(tmp_path / "long" / "checkpoint"), weights(small.run() / "checkpoint")
-    assert aesm2.load(tmp_path / "long" / "checkpoint").steps == best
-    assert all(torch.equal(kept[key], whole[key]) for key in whole)
-    assert any(not torch.equal(early[f"model.{key}"], whole[key]) for key in whole)
+def test_the_best_weights_are_those_the_model_had_at_that_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at: dict[int, dict[str, Tensor]] = {}
+    save = Run.save_state
+
+    def watched(run: Run, tensors: dict[str, Tensor], position: Position) -> None:
+        at[position.step] = {key: value.clone() for key, value in tensors.items()}
+        save(run, tensors, position)
+
+    monkeypatch.setattr(Run, "save_state", watched)
+    made = small.fit(tmp_path / "run", small.config())
+    best = aesm2.load(made).steps
+    for step, tensors in at.items():
+        equal = all(torch.equal(w, tensors[f"model.{key}"]) for key, w in weights(made).items())
+        assert equal == (step == best)
+    assert set(at) == set(scores(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("patience", [1, 2])
@@ -295,13 +302,26 @@ def test_a_weight_for_an_unknown_task_is_refused_before_the_run_starts(tmp_path:
     small.fit(tmp_path / "run", small.config(epochs=1))  # the folder is free for the next try
 
 
-@pytest.mark.parametrize("changes", [{}, {"record_every": 1000, "patience": 1, "epochs": 1000}])
+RARE = {"record_every": 1000, "patience": 1, "epochs": 1000}  # it would stop before a record
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "training diverged: loss is [inf, inf] by step 4"),
+        (RARE, "training diverged: loss is [inf, inf] by step 5"),
+        (RARE | {"learning_rate": 1e38}, "training diverged: loss is [nan, nan] by step 5"),
+        (
+            RARE | {"learning_rate": 1e38, "evaluate_every": 1},
+            "training diverged: a prediction is nan by step 1",
+        ),
+    ],
+)
 def test_divergence_is_an_error_that_names_the_term(
-    tmp_path: Path, changes: dict[str, Any]
+    tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    message = error(tmp_path, learning_rate=1e38, **changes)
-    assert message.startswith("training diverged: ")
-    assert "try a lower learning_rate" in message
+    found = error(tmp_path, **{"learning_rate": 1e6, **changes})
+    assert found == f"{message}; try a lower learning_rate"
     assert not Run(tmp_path / "run").checkpoint.exists()
 
 
