@@ -30,4 +30,6 @@ class FieldEmbedding(nn.Module):
     def forward(self, fields: Tensor) -> Tensor:
         """(rows, fields) integer index within each field → x, (rows, fields · dim)."""
         index = (fields + self.offsets).flatten()
-        return self.weight.index_select(0, index).view(len(fields), -1)
+        return self.weight.index_select(0, index).view(
+            len(fields), fields.shape[1] * self.weight.shape[1]
+        )
