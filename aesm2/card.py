@@ -48,11 +48,12 @@ def _table(test: pd.DataFrame) -> list[str]:
     ]
     for row in test.to_dict(orient="records"):
         scenario = "all" if row["scope"] == OVERALL else f"{row['scope']} {row['scenario']}"
-        defined = pd.notna(row["auc"])
-        area = f"{100 * row['auc']:.2f}" if defined else "undefined"
-        interval = f"{100 * row['auc_low']:.2f} – {100 * row['auc_high']:.2f}" if defined else ""
+        area = f"{100 * row['auc']:.2f}" if pd.notna(row["auc"]) else "undefined"
+        bounded = pd.notna(row["auc_low"])  # an interval needs two rows of each class
+        interval = f"{100 * row['auc_low']:.2f} – {100 * row['auc_high']:.2f}" if bounded else ""
+        loss = f"{row['log_loss']:.4f}" if pd.notna(row["log_loss"]) else ""
         lines.append(
             f"| {scenario} | {row['task']} | {row['n']:,} | {row['positives']:,} | {area} |"
-            f" {interval} | {row['log_loss']:.4f} |"
+            f" {interval} | {loss} |"
         )
     return lines

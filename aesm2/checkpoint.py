@@ -178,7 +178,7 @@ def save(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     weights = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
-    safetensors.torch.save_file(weights, part / WEIGHTS)
+    (part / WEIGHTS).write_bytes(safetensors.torch.save(weights))  # save_file makes it mode 600
     (part / "encoder.json").write_text(json.dumps(encoder.to_json()), encoding="utf-8")
     for file, content in files.items():
         (part / file).write_bytes(content)
@@ -192,14 +192,12 @@ def save(
     }
     manifest["hash"] = _manifest_hash(manifest)
     write_atomically(part / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    old = path.with_name(f".{path.name}.old")
     if path.exists():
-        old = path.with_name(f".{path.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
-        part.rename(path)
-        shutil.rmtree(old)
-    else:
-        part.rename(path)
+    part.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def frame_to_json(frame: pd.DataFrame) -> bytes:

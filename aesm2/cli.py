@@ -4,6 +4,7 @@ Every command exits with 0 on success, with 2 on input it cannot use, with one l
 where and what to do; with 1 where a check fails; and with 130 after Ctrl-C.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,6 @@ from aesm2.training.loop import Interrupted, train
 app = typer.Typer(
     help="AESM²: automatic expert selection for multi-scenario and multi-task ranking.",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu, cuda, cuda:N")]
@@ -48,7 +48,9 @@ def train_command(
         Path | None, typer.Option(help="Configuration, e.g. configs/kuairand.toml")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped")] = False,
-    seed: Annotated[int | None, typer.Option(help="Seed, instead of the configured one")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed, instead of the configured one", min=0, max=2**63 - 1)
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train a model; Ctrl-C stops it, keeping a checkpoint of the best weights so far."""
@@ -96,19 +98,24 @@ def trace_command(
     source = {"checkpoint": opened.hash, "data": provenance(opened.description)}
     part, writer = out.with_name(f".{out.name}.part"), None
     try:
-        for start in tqdm(range(0, len(frame), CHUNK), unit="chunk", file=sys.stderr):
+        starts = range(0, len(frame), CHUNK)
+        for start in tqdm(starts, unit="chunk", file=sys.stderr, leave=False):
             lines = opened.trace(frame.iloc[start : start + CHUNK]).to_frame()
             table = pa.Table.from_pandas(lines, preserve_index=False)
             if writer is None:
                 schema = table.schema.with_metadata({**(table.schema.metadata or {}), **source})
                 writer = pq.ParquetWriter(part, schema)
             writer.write_table(table.cast(schema))
+        if writer is not None:
+            writer.close()
+        part.replace(out)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
+        reason = os.strerror(error.errno) if error.errno else error
+        raise InputError(f"{out}: cannot be written: {reason}") from None
     finally:
         if writer is not None:
             writer.close()
-    part.replace(out)
+            part.unlink(missing_ok=True)
     _say(f"{len(frame):,} rows traced into {out}")
 
 
@@ -153,15 +160,17 @@ def selfcheck_command(checkpoint: Folder, device: Device = "auto") -> None:
 
 def main() -> None:
     """Run the command line."""
-    try:
-        app()
+    try:  # typer ends with 130 after Ctrl-C, and quietly where the reader of our output has gone
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="aesm2", standalone_mode=False))
     except InputError as error:
         _say(f"aesm2: {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-        sys.stderr.close()
+    except typer.TyperException as error:  # a mistyped command or option
+        command = getattr(getattr(error, "ctx", None), "command_path", "aesm2")
+        _say(f"aesm2: {' '.join(error.format_message().split())} See: {command} --help")
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"aesm2: {where}{error.strerror or error}")
+    sys.exit(2)
 
 
 def _rows(checkpoint: Checkpoint, data: Path) -> pd.DataFrame:
@@ -171,10 +180,11 @@ def _rows(checkpoint: Checkpoint, data: Path) -> pd.DataFrame:
 
 def _print_metrics(metrics: pd.DataFrame) -> None:
     for row in metrics[metrics["scope"] == OVERALL].to_dict(orient="records"):
+        area = f"{100 * row['auc']:.2f}" if pd.notna(row["auc"]) else "undefined"
+        if pd.notna(row["auc_low"]):
+            area += f" ({100 * row['auc_low']:.2f} – {100 * row['auc_high']:.2f}, 95 %)"
         typer.echo(
-            f"test {row['task']}: AUC {100 * row['auc']:.2f}"
-            f" ({100 * row['auc_low']:.2f} – {100 * row['auc_high']:.2f}, 95 %),"
-            f" log loss {row['log_loss']:.4f}, n = {row['n']:,}"
+            f"test {row['task']}: AUC {area}, log loss {row['log_loss']:.4f}, n = {row['n']:,}"
         )
 
 

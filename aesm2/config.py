@@ -122,7 +122,7 @@ class TrainingConfig(Strict):
     evaluate_every: int | None = Field(None, ge=1)
     patience: int = Field(2, ge=1)
     record_every: int = Field(20, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     precision: Literal["float32", "bf16"] = "float32"
 
 

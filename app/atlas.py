@@ -140,7 +140,7 @@ def use_chart(found: Utilisation, chosen: Options, stamp: str) -> list[Any] | No
         " ".join(sentence for layer in layers for sentence in layer_findings(layer)),
         selectable=True,
     )
-    points = event.selection.points
+    points = event["selection"]["points"]
     return list(points[0]["customdata"]) if points else None
 
 

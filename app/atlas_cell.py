@@ -5,32 +5,38 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
+import torch
 
-from aesm2.data.dataset import SPLITS
 from aesm2.evaluation import OVERALL, PATH, SEPARATOR, path_index
 from aesm2.routing.findings import scenario_label
 from aesm2.routing.shares import Choices, RoleName, layer_choices, scenario_names, scenario_of_path
-from app import cache, state, widgets
+from app import cache, lens, state, upload, widgets
 
 FIRST = 20  # rows listed
 
 
 def show(opened: cache.Opened, rows: cache.RowSet, cell: list[Any] | None) -> None:
     """Draw the rows of a cell; cell: customdata of `utilisation_figure`."""
-    if cell is None:
+    if cell is None or not _is_here(opened, cell):
         st.caption(":material/ads_click: Click a cell to see its rows and open one in the Lens.")
         return
     name, role, target, by, scenario, expert = cell
     schema = opened.checkpoint.encoder.schema
-    choices = _choices(opened, rows, name)
-    among = _among(opened, rows, by, scenario)
-    positions = choices.rows(_role(role), target, expert, among)
+    among = np.flatnonzero(_among(opened, rows, by, scenario))
+    if not len(among):
+        st.caption("No row is in this scenario.")
+        return
+    choices = _choices(opened, rows, name, among)
+    everyone = np.ones(len(among), bool)
+    positions = among[choices.rows(_role(role), target, expert, everyone)]
     label = scenario_label(by, scenario_names(schema, by)[scenario])
     task = f", task {schema.tasks[target]}" if choices.spec.kind == "task" else ""
+    if lens.fresh("atlas-cell", cell):
+        st.toast(f"{len(positions):,} rows take it: see below the chart.", icon=":material/south:")
     with st.container(border=True, key="atlas-cell"):
         st.markdown(
             f"**Expert {expert}{f' as {role}' if role else ''} in {name}**, {label}{task}:"
-            f" {len(positions):,} of {int(among.sum()):,} rows take it."
+            f" {len(positions):,} of {len(among):,} rows take it."
         )
         if len(positions):
             _rows(opened, rows, positions, {"layer": name, "expert": str(expert)} |
@@ -38,15 +44,27 @@ def show(opened: cache.Opened, rows: cache.RowSet, cell: list[Any] | None) -> No
                   _path(opened, by, scenario))  # fmt: skip
 
 
+def _is_here(opened: cache.Opened, cell: list[Any]) -> bool:
+    """Whether the checkpoint has the cell: a click may be older than the choice of checkpoint."""
+    name, _, _, by, scenario, expert = cell
+    schema = opened.checkpoint.encoder.schema
+    spec = next((spec for spec in opened.checkpoint.layers if spec.name == name), None)
+    known = by in (*schema.level_names, PATH, OVERALL)
+    if spec is None or not known or expert >= spec.experts:
+        return False
+    return bool(scenario < len(scenario_names(schema, by)))
+
+
 def _rows(
     opened: cache.Opened, rows: cache.RowSet, positions: np.ndarray, view: dict[str, str]
 ) -> None:
     first = positions[:FIRST]
-    if rows.title == "train" and rows.title in SPLITS:
+    uploaded = rows.id.startswith(upload.PREFIX)
+    if rows.title == "train" and not uploaded:
         st.caption("The Lens looks at validation, test and uploaded rows, not at training rows.")
         st.dataframe(_listed(opened, rows, first), hide_index=True, height=180)
         return
-    view |= {"rows": rows.id if rows.id.startswith("upload:") else rows.title, "q": "", "page": ""}
+    view |= {"rows": rows.id if uploaded else rows.title, "q": "", "page": ""}
     with st.container(horizontal=True, vertical_alignment="center"):
         opening = st.button("Open the first in the Lens", key="atlas-open", type="primary",
                             icon=":material/search:")  # fmt: skip
@@ -55,7 +73,7 @@ def _rows(
         _listed(opened, rows, first), hide_index=True, height=180, key="atlas-rows",
         on_select="rerun", selection_mode="single-row",
     )  # fmt: skip
-    chosen = list(event.selection.rows)
+    chosen = list(event["selection"]["rows"])
     if opening or chosen:
         position = first[chosen[0] if chosen and not opening else 0]
         state.put(**view, row=str(rows.frame.index[position]))
@@ -76,15 +94,16 @@ def _listed(opened: cache.Opened, rows: cache.RowSet, positions: np.ndarray) -> 
     return table
 
 
-def _choices(opened: cache.Opened, rows: cache.RowSet, layer: str) -> Choices:
-    """Return the choices of every row, kept for this session, one layer at a time."""
-    key = (opened.checkpoint.hash, rows.id, layer)
+def _choices(opened: cache.Opened, rows: cache.RowSet, layer: str, among: np.ndarray) -> Choices:
+    """Return the choices of some rows; those asked for last are kept for this session."""
+    key = (opened.checkpoint.hash, rows.id, layer, among.tobytes())
     kept_key, kept = state.recall("atlas-choices") or (None, None)
     if kept is not None and kept_key == key:
         found: Choices = kept
         return found
     with opened.lock, st.spinner("Finding the rows of this cell…"):
-        found = layer_choices(opened.checkpoint.model, rows.batch, layer)
+        part = rows.batch[torch.from_numpy(among)]
+        found = layer_choices(opened.checkpoint.model, part, layer)
     state.remember("atlas-choices", (key, found))
     return found
 

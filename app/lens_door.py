@@ -40,7 +40,8 @@ def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str) -> None:
     changes = _changes(checkpoint, frame)
     if changes:
         with opened.lock:
-            _compare(checkpoint, counterfactual(checkpoint, frame, changes), stamp)
+            both = counterfactual(checkpoint, frame, changes)
+        _compare(checkpoint, both, stamp)
     with opened.lock:
         every = doors(checkpoint, frame)
     st.markdown("**Prediction through every door**", help=f"{DOORS.sentence} {DOORS.reading}")
@@ -184,7 +185,9 @@ def _feature_input(checkpoint: Checkpoint, frame: pd.DataFrame, kept: dict[str, 
             format_func=lambda name: described[name].title or name,
         )  # fmt: skip
         current = frame[described[name].column or name].iloc[0]
-        value = _value_input(checkpoint, name, None if pd.isna(current) else current)
+        value = _value_input(
+            checkpoint, name, frame.index[0], None if pd.isna(current) else current
+        )
         if st.button("Change it", icon=":material/edit:", key="lens-change"):
             numeric = described[name].kind == "numeric"
             parsed = None if value is None else parse_value(str(value), name, numeric)
@@ -192,8 +195,8 @@ def _feature_input(checkpoint: Checkpoint, frame: pd.DataFrame, kept: dict[str, 
             st.rerun()
 
 
-def _value_input(checkpoint: Checkpoint, name: str, current: Any) -> str | float | None:
-    key = f"lens-value-{name}"
+def _value_input(checkpoint: Checkpoint, name: str, row: Any, current: Any) -> str | float | None:
+    key = f"lens-value-{name}-{row}"
     if checkpoint.description.fields[name].kind == "numeric":
         return st.number_input(
             "New value", value=None if current is None else float(current), key=key, width=260,

@@ -16,9 +16,7 @@ def show(checkpoint: Checkpoint, rows: cache.RowSet, position: int, trace: Routi
     labels = None if rows.batch.labels is None else rows.batch.labels[position].tolist()
     _predictions(checkpoint, predictions(trace, checkpoint), labels)
     table = features(checkpoint, rows, position)
-    odd = int(table["flag"].ne("").sum())
-    names = "none unseen or missing" if odd == 0 else f"{odd} unseen or missing"
-    with st.expander(f"Features of the row: {len(table)}, {names}", icon=":material/list:"):
+    with st.expander(f"Features of the row: {_summary(table)}", icon=":material/list:"):
         groups = checkpoint.description.features
         for name, place in zip(groups, st.columns(len(groups)), strict=True):
             with place:
@@ -54,6 +52,14 @@ def features(checkpoint: Checkpoint, rows: cache.RowSet, position: int) -> pd.Da
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def _summary(table: pd.DataFrame) -> str:
+    odd = table[table["flag"] != ""]
+    if odd.empty:
+        return f"{len(table)}, none unseen or missing"
+    few = ", ".join(f"{f} {n}" for f, n in zip(odd["flag"][:4], odd["feature"][:4], strict=True))
+    return f"{len(table)}, {len(odd)} unseen (⚠) or missing (∅): {few}{' …' * (len(odd) > 4)}"
 
 
 def conditional_name(described: Description, task: int) -> str:

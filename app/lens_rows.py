@@ -28,7 +28,7 @@ def source(opened: cache.Opened) -> cache.RowSet | None:
     options = (list(SPLITS) if example is not None else []) + list(uploads)
     wanted = state.get("rows")
     lost = wanted.startswith(upload.PREFIX) and wanted not in uploads
-    if wanted not in options and not lost:
+    if wanted and wanted not in options and not lost:
         state.put(rows="")
     now = wanted if wanted in options else (options[0] if options else None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -135,7 +135,7 @@ def _table(opened: cache.Opened, rows: cache.RowSet, found: np.ndarray) -> None:
         st.caption(f"{len(found):,} of {len(rows.frame):,} rows · click one to look at it")
         if pages > 1:
             st.number_input(
-                f"Page of {pages}", 1, pages, width=130, **state.bind("page", page),
+                f"Page of {pages}", 1, pages, width=130, **state.bind("rows-page", page),
             )  # fmt: skip
     shown = found[(page - 1) * PAGE : page * PAGE]
     query = state.get("q")
@@ -162,8 +162,14 @@ def _table(opened: cache.Opened, rows: cache.RowSet, found: np.ndarray) -> None:
 def _position(rows: cache.RowSet, found: np.ndarray) -> int | None:
     wanted = state.get("row")
     if not wanted:
+        state.remember("rows-shown", rows.id)
         return int(found[0])
     places = np.flatnonzero(_has_id(rows.frame, wanted))
+    shown = state.recall("rows-shown")
+    state.remember("rows-shown", rows.id)
+    if len(places) == 0 and shown not in (None, rows.id):  # the user has just changed the source
+        state.put(row="")
+        return int(found[0])
     if len(places) == 0:
         st.info(
             f"There is no row “{wanted}” in these rows. Choose another source of rows above, or"
@@ -185,7 +191,7 @@ def _nothing_found(described: Description) -> None:
     st.info(f"No row has {' and '.join(parts) or 'these values'}.", icon=":material/filter_alt:")
     st.button(
         "Clear the filter", type="primary", key="lens-clear", on_click=state.put,
-        kwargs=dict.fromkeys([*levels, "q", "page"], ""),
+        kwargs=dict.fromkeys([*levels, "q", "rows-page"], ""),
     )  # fmt: skip
 
 
@@ -202,7 +208,7 @@ def _pick_random(index: pd.Index, found: np.ndarray) -> None:
 
 
 def _page(pages: int) -> int:
-    wanted = state.get("page", "1")
+    wanted = state.get("rows-page", "1")
     return min(max(int(wanted), 1), pages) if wanted.isdigit() else 1
 
 

@@ -56,7 +56,8 @@ def choice(name: str, options: Sequence[str], default: str) -> str:
 def bind(name: str, current: Any) -> dict[str, Any]:
     """Arguments that tie a widget to the view: `st.selectbox(label, options, **bind(name, now))`.
 
-    The widget shows `current`; a change of it is stored in the view as text.
+    The widget shows `current`; a change of it is stored in the view as text, several choices with
+    commas between them and "none" for none.
     """
     key = f"view-{name}"
     st.session_state[key] = current
@@ -80,4 +81,6 @@ def _view() -> dict[str, str]:
 
 def _store(name: str, key: str) -> None:
     value = st.session_state[key]
+    if isinstance(value, list):
+        value = ",".join(value) or "none"
     put(**{name: "" if value is None else str(value)})

@@ -3,8 +3,9 @@
 What a file is, is told from its content, never from its name; nothing is unpickled.
 """
 
+import csv
 import hashlib
-from io import BytesIO
+from io import BytesIO, StringIO
 
 import pandas as pd
 import pyarrow as pa
@@ -114,7 +115,7 @@ def _take(checkpoint: Checkpoint, title: str, content: bytes) -> None:
         st.error(f"{error}. Nothing was kept; correct the file and upload it again.")
         return
     if new:
-        state.put(rows=id_, row="", q="", page="")
+        state.put(**{"rows": id_, "row": "", "q": "", "rows-page": ""})
         st.rerun()
     st.success(
         f"{title}: {len(found.frame):,} rows"
@@ -178,16 +179,22 @@ def _csv(title: str, content: bytes) -> pd.DataFrame:
     while text.startswith("#"):  # the provenance line of this app's own exports
         text = text.partition("\n")[2]
     try:
-        frame = pd.read_csv(BytesIO(text.encode()), low_memory=False, nrows=MAX_ROWS + 1)
+        frame = pd.read_csv(StringIO(text), low_memory=False, nrows=MAX_ROWS + 1)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputError(f"{title}: not a CSV table: {_first_line(error)}") from None
     if frame.shape[1] == 1 and (separator := {";", "\t"} & set(str(frame.columns[0]))):
         raise InputError(
             f"{title}: the columns are separated by {separator.pop()!r}; save it with commas"
         )
-    if not isinstance(frame.index, pd.RangeIndex):
+    if _first_row_is_longer(text):  # pandas would take the first column for the rows' names
         raise InputError(f"{title}: the rows have more values than the header has columns")
     return frame
+
+
+def _first_row_is_longer(text: str) -> bool:
+    records = csv.reader(StringIO(text))
+    filled = (record for record in records if record)
+    return len(next(filled, [])) < len(next(filled, []))
 
 
 def _first_line(error: Exception) -> str:

@@ -66,6 +66,8 @@ class Dataset:
         described = self.description.split
         require_columns(frame, [described.column], "split: the table")
         column = frame[described.column]
+        if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "date":
+            column = pd.to_datetime(column)
         codes = np.full(len(frame), -1)
         for code, name in enumerate(SPLITS):
             inside = _inside(column, getattr(described, name), name)
@@ -94,11 +96,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
             return pd.read_csv(path, sep=separator, low_memory=False)
         if path.suffix.lower() in (".parquet", ".pq") or path.is_dir():
-            return pd.read_parquet(path)
+            return _plain(pd.read_parquet(path))
     except Exception as error:  # every reader has exceptions of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: cannot be read as a table: {reason}") from None
     raise InputError(f"{path}: not a table this reads: expected .parquet, .csv or .tsv")
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Number the rows, name the columns by text: a parquet file may carry an index of its own."""
+    unnamed = all(name is None for name in frame.index.names)
+    return frame.reset_index(drop=unnamed).rename(columns=str)
 
 
 def _join(frame: pd.DataFrame, table: pd.DataFrame, on: str, name: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from aesm2.config import Strict, parse, read_toml
 from aesm2.errors import InputError, nearest
 
 DESCRIPTION = "dataset.toml"
+RESERVED = frozenset({"all", "impressions", "path", "split", "task"})  # tables of results use them
 Scalar = int | float | str
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -149,8 +150,16 @@ class Description(Strict):
             repeated = {name for name in names if names.count(name) > 1}
             if repeated:
                 raise ValueError(f"{what} '{min(repeated)}' is there twice")
-        if "task" in {level.name for level in self.level}:
+        levels, tasks = {level.name for level in self.level}, {task.name for task in self.task}
+        if "task" in levels:
             raise ValueError("no level can be called 'task': that is the name of the task layers")
+        for what, used in (("level", levels), ("task", tasks - {"task"})):
+            if used & RESERVED:
+                raise ValueError(
+                    f"no {what} can be called '{min(used & RESERVED)}': tables of results use it"
+                )
+        if levels & tasks:
+            raise ValueError(f"'{min(levels & tasks)}' is the name of a level and of a task")
         earlier: list[str] = []
         for task in self.task:
             if task.follows is not None and task.follows not in earlier:
@@ -159,6 +168,11 @@ class Description(Strict):
                     f"{nearest(task.follows, earlier)}"
                 )
             earlier.append(task.name)
+        if "split" in {*self.input_columns, *(task.label for task in self.task)}:
+            raise ValueError(
+                "the column 'split' is replaced by the name of each row's split: it cannot be a"
+                " feature, level or label; rename it in the table"
+            )
         if self.history and self.source.time is None:
             raise ValueError("history needs source.time, the column that orders rows")
         for name, feature in self.fields.items():

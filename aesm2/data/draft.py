@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from aesm2.data.dataset import read_table
+from aesm2.data.description import RESERVED
 from aesm2.errors import InputError
 from aesm2.metrics import auc
 
 SAMPLE = 100_000  # rows that are looked at
 FEW = 20  # at most as many values make a scenario level
 TELLING = 0.95  # a column that alone reaches this AUC for a label is suspected to be its effect
+DATE = re.compile(r"(?<!up)date")
+ISO_DATE = re.compile(r"\d{4}([-/]?)\d{2}\1\d{2}")  # text that sorts as time does
 BEHAVIOUR = re.compile(r"^is_|click|purchase|order|buy|bought|cart|conver|like|view|play|stay|pay")
 
 
@@ -40,8 +43,10 @@ def draft_description(path: Path) -> str:
     frame = read_table(path).head(SAMPLE)
     if frame.empty:
         raise InputError(f"{path}: no rows to describe")
-    columns = [_look(frame[name], str(name)) for name in frame.columns]
-    binary = [c for c in columns if c.binary]
+    lists = [name for name in frame.columns if not _hashable(frame[name])]
+    frame = frame.drop(columns=lists)
+    columns = [_look(frame[name], name) for name in frame.columns]
+    binary = [c for c in columns if c.binary and c.name != "split"]
     labels = [c.name for c in binary if BEHAVIOUR.search(c.name.lower())] or [
         c.name for c in binary
     ]
@@ -52,7 +57,7 @@ def draft_description(path: Path) -> str:
         c
         for c in columns
         if 2 <= c.distinct <= FEW
-        and c.name not in {*labels, *telling, split}
+        and c.name not in {*labels, *telling, split, "split"}
         and not BEHAVIOUR.search(c.name.lower())
     ]
     levels.sort(key=lambda c: c.binary)  # flags last
@@ -63,12 +68,22 @@ def draft_description(path: Path) -> str:
     return "\n".join(
         [
             *_head(path, frame),
-            *_split_lines(frame, split),
-            *_level_lines(frame, levels, chain[0]),
+            *_split_lines(frame, split, chain, path),
+            *_level_lines(frame, levels, chain),
             *_task_lines(frame, chain, labels),
             *_feature_lines(columns, chain, labels, telling, split),
+            *(f"# {_shown(name)} is left out: it holds lists or the like" for name in lists),
+            "",
         ]
     )
+
+
+def _hashable(values: pd.Series) -> bool:
+    try:
+        values.nunique()
+    except TypeError:
+        return False
+    return True
 
 
 def _look(values: pd.Series, name: str) -> _Column:
@@ -76,7 +91,9 @@ def _look(values: pd.Series, name: str) -> _Column:
     distinct = int(present.nunique())
     numeric = pd.api.types.is_numeric_dtype(present)
     numbers = set(pd.unique(present)) if distinct <= 2 else set()
-    dated = "date" in name.lower() or pd.api.types.is_datetime64_any_dtype(present)
+    ordered = numeric or all(ISO_DATE.match(str(value)) for value in present.unique())
+    named = DATE.search(name.lower()) is not None and ordered
+    dated = named or pd.api.types.is_datetime64_any_dtype(present)
     unique = distinct > 0.95 * len(values) and not pd.api.types.is_float_dtype(present)
     return _Column(
         name, distinct, numbers == {0, 1}, numeric, unique and len(values) > FEW,
@@ -97,13 +114,19 @@ def _chain(frame: pd.DataFrame, labels: list[str]) -> list[str]:
 
 
 def _telling(frame: pd.DataFrame, columns: list[_Column], chain: list[str]) -> set[str]:
-    """Return the numeric columns that alone rank the rows of a label almost perfectly."""
+    """Return the columns that alone rank the rows of a label almost perfectly.
+
+    Those of few values do so by their rates of the label, other ones as numbers.
+    """
     found = set()
     for column in columns:
-        if not column.numeric or column.name in chain:
+        own = frame[column.name]
+        few = column.distinct <= FEW
+        if column.name in chain or not (few or column.numeric):
             continue
-        values = frame[column.name].fillna(frame[column.name].min()).to_numpy(np.float64)
         for label in chain:
+            rates = frame.groupby(own, dropna=False)[label].transform("mean") if few else own
+            values = rates.fillna(rates.min()).to_numpy(np.float64)
             area = auc(frame[label].to_numpy(np.float64), values).value
             if max(area, 1 - area) >= TELLING:
                 found.add(column.name)
@@ -125,17 +148,19 @@ def _head(path: Path, frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def _split_lines(frame: pd.DataFrame, column: str | None) -> list[str]:
+def _split_lines(
+    frame: pd.DataFrame, column: str | None, chain: list[str], path: Path
+) -> list[str]:
     if column is None:
-        column = str(frame.columns[0])
+        counts = {name: frame[name].nunique() for name in frame.columns if name not in chain}
+        several = [name for name, count in counts.items() if count >= 3]
+        if not several:
+            raise InputError(f"{path}: no column with three values to split by; add a date")
+        column = next((name for name in several if counts[name] > FEW), several[0])
         reason = "no date found: choose a column whose order is time, and its bounds"
     else:
-        reason = f"by time, on the dates of {column}"
+        reason = f"by time, on the dates of {_shown(column)}"
     values = frame[column].dropna().drop_duplicates().sort_values().tolist()
-    if len(values) < 3:
-        raise InputError(
-            f"no column with three values to split by; add one to the table (tried '{column}')"
-        )
     last = len(values) - 1
     first_test = max(2, int(0.9 * last))
     first_validation = max(1, min(int(0.8 * last), first_test - 1))
@@ -154,21 +179,25 @@ def _split_lines(frame: pd.DataFrame, column: str | None) -> list[str]:
     ]
 
 
-def _level_lines(frame: pd.DataFrame, levels: list[_Column], label: str) -> list[str]:
+def _level_lines(frame: pd.DataFrame, levels: list[_Column], chain: list[str]) -> list[str]:
     """Propose the first level; name the other candidates in comments."""
-    lines = []
+    label, lines = chain[0], []
+    taken = {*RESERVED, *(_name(name) for name in chain)}
     for position, level in enumerate(levels[:4]):
         rates = frame.groupby(level.name)[label].mean()
-        shown = ", ".join(f"{value}: {100 * rate:.1f} %" for value, rate in rates.items())
-        values = ", ".join(_value(v) for v in rates.index)
+        shown = ", ".join(f"{_shown(v)}: {100 * rate:.1f} %" for v, rate in rates.items())
+        spelt = [_value(v) for v in rates.index]
+        values = ", ".join(v if re.fullmatch(r"-?\d+|\".*\"", v) else _quoted(v) for v in spelt)
+        other = "other" if _quoted("other") not in spelt else "none of these"
         mark = "" if position == 0 else "# "
         lines += [
-            f"# {level.name} has {level.distinct} values; rate of {label} in each: {shown}",
+            f"# {_shown(level.name)} has {level.distinct} values;"
+            f" rate of {_shown(label)} in each: {shown}",
             f"{mark}[[level]]",
-            f"{mark}name = {_quoted(_name(level.name))}",
+            f"{mark}name = {_quoted(_name(level.name, taken))}",
             f"{mark}column = {_quoted(level.name)}",
             f"{mark}values = [{values}]",
-            f'{mark}other = "other"',
+            f"{mark}other = {_quoted(other)}",
             "",
         ]
     return lines
@@ -182,11 +211,11 @@ def _task_lines(frame: pd.DataFrame, chain: list[str], labels: list[str]) -> lis
         lines += [f"label = {_quoted(name)}"]
         if position:
             before = chain[position - 1]
-            lines += [f"follows = {_quoted(_name(before))}    # 1 only where {before} is 1"]
+            lines += [f"follows = {_quoted(_name(before))}    # 1 only where {_shown(before)} is 1"]
         lines += [""]
     others = [name for name in labels if name not in chain]
     if others:
-        lines += [f"# Other columns that could be labels: {', '.join(others)}", ""]
+        lines += [f"# Other columns that could be labels: {', '.join(map(_shown, others))}", ""]
     return lines
 
 
@@ -207,10 +236,12 @@ def _feature_lines(
         kind = '{ kind = "numeric" }' if numeric else '{ kind = "categorical", min_count = 5 }'
         reason = _doubt(column, labels, telling, split)
         lines.append(f"# {key} = {kind}    # left out: {reason}" if reason else f"{key} = {kind}")
-    return [*lines, ""]
+    return lines
 
 
 def _doubt(column: _Column, labels: list[str], telling: set[str], split: str | None) -> str:
+    if column.name == "split":
+        return "the name is taken: rename the column"
     if column.name in labels:
         return "looks like an outcome, known only after the impression"
     if column.name in telling:
@@ -224,9 +255,10 @@ def _doubt(column: _Column, labels: list[str], telling: set[str], split: str | N
     return "nearly every row has its own value" if column.unique else ""
 
 
-def _name(column: str) -> str:
+def _name(column: str, taken: set[str] | frozenset[str] = RESERVED) -> str:
     cleaned = re.sub(r"[^A-Za-z0-9_]", "_", column)
-    return cleaned if re.match(r"[A-Za-z]", cleaned) else f"c_{cleaned}"
+    name = cleaned if re.match(r"[A-Za-z]", cleaned) else f"c_{cleaned}"
+    return f"c_{name}" if name in taken else name
 
 
 def _value(value: object) -> str:
@@ -240,4 +272,9 @@ def _value(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _shown(value: object) -> str:
+    """Spell a value for a comment, which is one line."""
+    return "".join(c if c.isprintable() else " " for c in str(value))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 Compute = Literal["auto", "dense", "sparse"]
 
 # Below these, gathering rows costs more than it saves (benchmarks/model.py).
-SPARSE_MIN_ROWS = 64
+SPARSE_MIN_ROWS = 128
 SPARSE_MAX_SHARE = 0.5
 
 
@@ -74,6 +74,8 @@ class Experts(nn.Module):
         return torch.einsum("mrn,rnw->mrw", weights.to(outputs.dtype), outputs)
 
     def _sparse(self, x: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+        if torch.is_autocast_enabled(x.device.type):  # once, not for each expert's copy of rows
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         needed = mask.any(0).t()  # (n, rows)
         rows = needed.nonzero()[:, 1]  # rows of expert 0, then of expert 1, …: (pairs,)
         parts = torch.split(rows, needed.sum(1).tolist())

@@ -6,7 +6,7 @@ Streamlit hears no click on a heatmap: a transparent square lies on each cell an
 import numpy as np
 import plotly.graph_objects as go
 
-from aesm2.plots.ledger import Ledger, expert_axis, number
+from aesm2.plots.ledger import Ledger, by_expert, number
 from aesm2.plots.style import DIVERGING, SEQUENTIAL
 
 TARGET = "#009E73"  # frame of the row's own gate
@@ -35,28 +35,24 @@ def _heatmap(
 ) -> go.Figure:
     n, m = values.shape
     labels = values.size <= MAX_LABELLED
-    figure = go.Figure(
-        go.Heatmap(
-            z=values, x=np.arange(m), y=np.arange(n), colorscale=scale, zmin=bounds[0],
-            zmax=bounds[1], showscale=False, hoverinfo="skip", xgap=1, ygap=1, name=name,
-            text=[[number(v) for v in row] for row in values] if labels else None,
-            texttemplate="%{text}" if labels else None,
-        )
+    heatmap = go.Heatmap(
+        z=values, x=np.arange(m), y=np.arange(n), colorscale=scale, zmin=bounds[0], zmax=bounds[1],
+        showscale=False, hoverinfo="skip", xgap=1, ygap=1, name=name,
+        text=[[number(v) for v in row] for row in values] if labels else None,
+        texttemplate="%{text}" if labels else None,
     )  # fmt: skip
-    figure.add_trace(_squares(of, values, name))
-    figure.add_shape(
-        type="rect", name="target", x0=of.target - 0.5, x1=of.target + 0.5, y0=-0.5, y1=n - 0.5,
-        line={"color": TARGET, "width": 3},
-    )  # fmt: skip
+    frame = {
+        "type": "rect", "name": "target", "x0": of.target - 0.5, "x1": of.target + 0.5,
+        "y0": -0.5, "y1": n - 0.5, "line": {"color": TARGET, "width": 3},
+    }  # fmt: skip
     names = [f"<b>▼ {g}</b>" if j == of.target else g for j, g in enumerate(of.spec.gates)]
-    figure.update_xaxes(
-        tickvals=list(range(m)), ticktext=names, side="top", showgrid=False, zeroline=False,
-        range=[-0.5, m - 0.5],
-    )  # fmt: skip
-    expert_axis(figure, n, expert, stamp)
-    return figure.update_layout(margin={"t": 40, "b": 28}).update_annotations(
-        selector={"name": "provenance"}, yshift=-4
-    )
+    axis = {
+        "tickvals": list(range(m)), "ticktext": names, "side": "top", "showgrid": False,
+        "zeroline": False, "range": [-0.5, m - 0.5],
+    }  # fmt: skip
+    figure = by_expert([heatmap, _squares(of, values, name)], n, expert, stamp, axis, [frame])
+    figure.layout.annotations[-1].yshift = -4
+    return figure.update_layout(margin={"t": 40, "b": 28})
 
 
 def _squares(of: Ledger, values: np.ndarray, name: str) -> go.Scatter:

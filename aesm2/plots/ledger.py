@@ -5,11 +5,14 @@ of an expert carries its number as `customdata`, so that a click can select it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
 
 from aesm2.plots.style import Role, finish, roles
 from aesm2.routing.trace import LayerSpec, LayerTrace
@@ -145,8 +148,8 @@ def expert_sentences(of: Ledger, expert: int) -> list[str]:
     mean_log = float(_log_softmax(of.gate_logits[expert]).mean())
     m = len(of.spec.gates)
     return [
-        f"Expert {expert} gives **{of.gate_words}** {number(softmax)} of its row: its divergence from"
-        f" “specific to {of.gate_words}” is −ln {number(softmax)} ="
+        f"Expert {expert} gives **{of.gate_words}** {number(softmax)} of its row: its divergence"
+        f" from “specific to {of.gate_words}” is −ln {number(softmax)} ="
         f" {number(of.kl_specific[expert])} nats, rank {place['specific']} of {n} →"
         f" {_verdict(of, expert, 'specific')}.",
         f"Over all {m} gates its row is {_evenness(of, expert)}: its divergence from “shared by"
@@ -198,38 +201,33 @@ def divergence_figure(of: Ledger, choosing: str, expert: int | None, stamp: str)
     score, mask, k = of.score(choosing)
     taken = Role.SPECIFIC if choosing == "specific" else Role.SHARED
     shown = [taken if chosen else Role.UNSELECTED for chosen in mask]
-    figure = go.Figure()
-    _stems(figure, score, [role.colour for role in shown])
     ranks = of.ranks(choosing)
     hover = [f"expert {i}: {v:.5g} nats, rank {ranks[i]}" for i, v in enumerate(score)]
-    _experts(figure, score, shown, [f" {number(v)}" for v in score], hover)
+    traces = _lollipops(score, shown, [f" {number(v)}" for v in score], hover)
+    shapes, annotations = [], []
     if 0 < k < len(score):
         line = float(score[mask].max())
-        figure.add_vline(x=line, line={"dash": "dash", "color": taken.colour, "width": 1})
-        figure.add_annotation(
-            x=line, y=1, yref="paper", yanchor="bottom", showarrow=False, name="topk",
-            text=f"K = {k}", font={"color": taken.colour, "size": 11},
-        )  # fmt: skip
+        stroke = {"dash": "dash", "color": taken.colour, "width": 1}
+        shapes.append({"type": "line", "x0": line, "x1": line, "y0": 0, "y1": 1, "yref": "paper",
+                       "line": stroke, "name": "topk"})  # fmt: skip
+        annotations.append({"text": f"K = {k}", "x": line, "y": 1, "yref": "paper", "name": "topk",
+                            "yanchor": "bottom", "showarrow": False,
+                            "font": {"color": taken.colour, "size": 11}})  # fmt: skip
     top = float(score.max()) or 1.0
-    figure.update_xaxes(title_text="nats, lower is better", range=[-0.03 * top, 1.22 * top])
-    return expert_axis(figure, of.spec.experts, expert, stamp)
+    axis = {"title": {"text": "nats, lower is better"}, "range": [-0.03 * top, 1.22 * top]}
+    return by_expert(traces, of.spec.experts, expert, stamp, axis, shapes, annotations)
 
 
 def masked_gate_figure(of: Ledger, expert: int | None, stamp: str) -> go.Figure:
     """ĝ_j (Eq. 14): the raw gate column; an expert that was not chosen is masked with −∞."""
     raw, every = of.own_logits, of.roles
     pairs = list(zip(every, raw, strict=True))
-    text = [" → −∞" if role is Role.UNSELECTED else f" {number(v)}" for role, v in pairs]
+    text = ["  −∞  " if role is Role.UNSELECTED else f" {number(v)} " for role, v in pairs]
     hover = [f"expert {i}: {v:.5g}, {role.value}" for i, (role, v) in enumerate(pairs)]
-    figure = go.Figure()
-    _stems(figure, raw, [role.colour for role in every])
-    _experts(figure, raw, every, text, hover)
     low, high = min(0.0, float(raw.min())), max(0.0, float(raw.max()))
-    room = (high - low) or 1.0
-    figure.update_xaxes(
-        title_text="gate logit g_j", range=[low - 0.08 * room, high + 0.3 * room], zeroline=True
-    )
-    return expert_axis(figure, of.spec.experts, expert, stamp)
+    room = 0.3 * ((high - low) or 1.0)
+    axis = {"title": {"text": "gate logit g_j"}, "range": [low - room, high + room]}
+    return by_expert(_lollipops(raw, every, text, hover), of.spec.experts, expert, stamp, axis)
 
 
 def weight_figure(of: Ledger, expert: int | None, stamp: str) -> go.Figure:
@@ -239,97 +237,103 @@ def weight_figure(of: Ledger, expert: int | None, stamp: str) -> go.Figure:
         f"{role.glyph} {weight:.2f}" if role is not Role.UNSELECTED else role.glyph
         for role, weight in zip(every, of.mixing_weights, strict=True)
     ]
-    figure = go.Figure(
-        go.Bar(
-            x=of.mixing_weights,
-            y=np.arange(of.spec.experts),
-            orientation="h",
-            marker={"color": [role.colour for role in every]},
-            text=text,
-            textposition="outside",
-            cliponaxis=False,
-            customdata=np.arange(of.spec.experts),
-            hovertemplate="expert %{y}: %{x:.4f}<extra></extra>",
-            name="mixing weight",
-        )
+    bars = go.Bar(
+        x=of.mixing_weights,
+        y=np.arange(of.spec.experts),
+        orientation="h",
+        marker={"color": [role.colour for role in every]},
+        text=text,
+        textposition="outside",
+        cliponaxis=False,
+        customdata=np.arange(of.spec.experts),
+        hovertemplate="expert %{y}: %{x:.4f}<extra></extra>",
+        name="mixing weight",
     )
-    figure.update_xaxes(title_text="mixing weight", range=[0, 1.2], tickvals=[0, 0.5, 1])
-    return expert_axis(figure, of.spec.experts, expert, stamp)
+    axis = {"title": {"text": "mixing weight"}, "range": [0, 1.2], "tickvals": [0, 0.5, 1]}
+    return by_expert([bars], of.spec.experts, expert, stamp, axis)
 
 
 def output_figure(of: Ledger, stamp: str) -> go.Figure:
     """Draw the layer's output (Eq. 15, 17): the mixture's value in each of its units."""
-    figure = go.Figure(
-        go.Bar(
-            x=np.arange(len(of.output)), y=of.output, marker={"color": "#777777"},
-            hovertemplate="unit %{x}: %{y:.4f}<extra></extra>", name="output",
-        )
+    bars = go.Bar(
+        x=np.arange(len(of.output)), y=of.output, marker={"color": "#777777"},
+        hovertemplate="unit %{x}: %{y:.4f}<extra></extra>", name="output",
     )  # fmt: skip
-    figure.update_xaxes(title_text="unit of the output")
-    figure.update_yaxes(title_text="value")
-    figure.update_layout(showlegend=False)
-    return settle(figure, stamp, expert_height(of.spec.experts))
+    axes = {
+        "xaxis": {"title": {"text": "unit of the output", "standoff": 4}},
+        "yaxis": {"title": {"text": "value"}},
+    }
+    return _settled(go.Figure(bars, {"showlegend": False, **axes}), stamp, of.spec.experts)
 
 
-def expert_height(experts: int) -> int:
-    """Height in pixels of a figure with one line an expert."""
-    return 104 + 24 * max(experts, 5)
+def by_expert(
+    traces: Sequence[BaseTraceType],
+    experts: int,
+    expert: int | None,
+    stamp: str,
+    xaxis: dict[str, Any],
+    shapes: Sequence[dict[str, Any]] = (),
+    annotations: Sequence[dict[str, Any]] = (),
+) -> go.Figure:
+    """Return a figure with the experts as rows, expert 0 on top, the selected one marked.
+
+    The whole layout is given at once: plotly checks every change of one, which takes longer than
+    the model does.
+    """
+    names = [f"<b>▶ {k}</b>" if k == expert else str(k) for k in range(experts)]
+    yaxis = {
+        "title": {"text": "expert"}, "tickvals": list(range(experts)), "ticktext": names,
+        "range": [experts - 0.5, -0.5], "zeroline": False, "showgrid": False,
+    }  # fmt: skip
+    marked = [] if expert is None else [_band(expert)]
+    layout = {
+        "xaxis": {"zeroline": True, **xaxis, "title": {"standoff": 4, **xaxis.get("title", {})}},
+        "yaxis": yaxis,
+        "shapes": [*marked, *shapes],
+        "annotations": list(annotations),
+        "showlegend": False,
+    }
+    return _settled(go.Figure(list(traces), layout), stamp, experts)
 
 
-def settle(figure: go.Figure, stamp: str, height: int) -> go.Figure:
-    """Finish a figure whose horizontal axis has a title: the provenance stamp goes below it."""
-    finish(figure, stamp, height)
-    figure.update_annotations(selector={"name": "provenance"}, yshift=-44)
-    figure.update_xaxes(title_standoff=4)
+def _settled(figure: go.Figure, stamp: str, experts: int) -> go.Figure:
+    """Finish a figure; the provenance stamp goes below the title of the horizontal axis."""
+    finish(figure, stamp, 104 + 24 * max(experts, 5))
+    figure.layout.annotations[-1].yshift = -44
     return figure.update_layout(margin={"t": 30, "b": 62})
 
 
-def expert_axis(figure: go.Figure, experts: int, expert: int | None, stamp: str) -> go.Figure:
-    """Give a figure the experts' axis, expert 0 on top, and mark the selected one."""
-    names = [f"<b>▶ {k}</b>" if k == expert else str(k) for k in range(experts)]
-    figure.update_yaxes(
-        title_text="expert", tickvals=list(range(experts)), ticktext=names,
-        range=[experts - 0.5, -0.5], zeroline=False, showgrid=False,
+def _band(expert: int) -> dict[str, Any]:
+    return {
+        "type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": expert - 0.5, "y1": expert + 0.5,
+        "name": "selected", "fillcolor": "#F0E442", "opacity": 0.25, "line": {"width": 0},
+        "layer": "below",
+    }  # fmt: skip
+
+
+def _lollipops(
+    values: np.ndarray, shown: list[Role], text: list[str], hover: list[str]
+) -> list[BaseTraceType]:
+    """Draw one marker an expert, on a stem from 0."""
+    experts, colours = np.arange(len(values)), [role.colour for role in shown]
+    stems = go.Bar(
+        x=values, y=experts, orientation="h", width=0.08, marker={"color": colours},
+        hoverinfo="skip", name="stems",
     )  # fmt: skip
-    if expert is not None:
-        figure.add_hrect(
-            y0=expert - 0.5, y1=expert + 0.5, name="selected", fillcolor="#F0E442", opacity=0.25,
-            line_width=0, layer="below",
-        )  # fmt: skip
-    figure.update_layout(showlegend=False)
-    return settle(figure, stamp, expert_height(experts))
-
-
-def _experts(
-    figure: go.Figure, values: np.ndarray, shown: list[Role], text: list[str], hover: list[str]
-) -> None:
-    """Draw one marker an expert."""
-    figure.add_scatter(
+    markers = go.Scatter(
         x=values,
-        y=np.arange(len(values)),
+        y=experts,
         mode="markers+text",
-        marker={
-            "symbol": [role.symbol for role in shown],
-            "color": [role.colour for role in shown],
-            "size": 12,
-        },
+        marker={"symbol": [role.symbol for role in shown], "color": colours, "size": 12},
         text=text,
-        textposition="middle right",
+        textposition=["middle left" if value < 0 else "middle right" for value in values],
         cliponaxis=False,
-        customdata=np.arange(len(values)),
+        customdata=experts,
         hovertext=hover,
         hovertemplate="%{hovertext}<extra></extra>",
         name="experts",
     )
-
-
-def _stems(figure: go.Figure, values: np.ndarray, colours: list[str]) -> None:
-    """Draw a line from 0 to each value."""
-    for expert, (value, colour) in enumerate(zip(values.tolist(), colours, strict=True)):
-        figure.add_shape(
-            type="line", x0=0, x1=value, y0=expert, y1=expert, layer="below",
-            line={"color": colour, "width": 2},
-        )  # fmt: skip
+    return [stems, markers]
 
 
 def _verdict(of: Ledger, expert: int, choosing: str) -> str:

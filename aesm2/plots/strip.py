@@ -5,6 +5,7 @@ A column is a layer; where layers depend on the task, each task has columns of i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +14,7 @@ from aesm2.plots.ledger import Ledger, ledger
 from aesm2.plots.style import Role, finish
 from aesm2.routing.trace import RoutingTrace
 
-SMALLEST, LARGEST = 9, 26  # pixels, of a weight of 0 and of 1
+SMALLEST, LARGEST = 9, 22  # pixels, of a weight of 0 and of 1
 
 
 @dataclass(frozen=True)
@@ -53,37 +54,31 @@ def strip(
     layer, task: the current ones, framed. marked: for each column, experts to ring because their
     role differs from another strip's. Markers carry customdata [layer, task or -1, expert].
     """
-    figure = go.Figure(_cells(shown))
+    traces, bands = [_cells(shown)], []
     for place, column in enumerate(shown):
-        figure.add_trace(_column_trace(place, column))
-        ringed = list(marked[place]) if marked else []
-        if ringed:
-            figure.add_trace(_rings(place, ringed))
+        traces.append(_column_trace(place, column))
+        if marked and marked[place]:
+            traces.append(_rings(place, list(marked[place])))
         if column.of.spec.name == layer and column.task in (None, task):
-            figure.add_vrect(
-                x0=place - 0.5, x1=place + 0.5, name="current", fillcolor="#F0E442", opacity=0.22,
-                line_width=0, layer="below",
-            )  # fmt: skip
+            bands.append(_band(place))
     most = max(column.of.spec.experts for column in shown)
-    figure.update_xaxes(
-        tickvals=list(range(len(shown))),
-        ticktext=[f"{column.title}<br>→ {column.of.gate}" for column in shown],
-        side="top", range=[-0.5, len(shown) - 0.5], showgrid=False, zeroline=False, fixedrange=True,
-    )  # fmt: skip
-    figure.update_yaxes(
-        title_text="expert", tickvals=list(range(most)), range=[most - 0.5, -0.5], showgrid=True,
-        zeroline=False, fixedrange=True,
-    )  # fmt: skip
-    for role in Role:
-        figure.add_scatter(
-            x=[None], y=[None], mode="markers", name=role.value, hoverinfo="skip",
-            marker={"symbol": role.symbol, "color": role.colour, "size": 11},
-        )  # fmt: skip
+    layout = {
+        "xaxis": {
+            "tickvals": list(range(len(shown))), "ticktext": [_heading(c) for c in shown],
+            "side": "top", "range": [-0.5, len(shown) - 0.5], "showgrid": False,
+            "zeroline": False, "fixedrange": True,
+        },
+        "yaxis": {
+            "title": {"text": "expert"}, "tickvals": list(range(most)), "range": [most - 0.5, -0.5],
+            "showgrid": True, "zeroline": False, "fixedrange": True,
+        },
+        "shapes": bands,
+    }  # fmt: skip
+    figure = go.Figure([*traces, *map(_key, Role)], layout)
     finish(figure, stamp, 170 + 26 * max(most, 4))
-    figure.update_layout(
+    return figure.update_layout(
         margin={"t": 84, "b": 64}, legend={"y": -0.02, "yanchor": "top", "x": 0, "xanchor": "left"}
     )
-    return figure
 
 
 def changed_roles(one: Sequence[Column], other: Sequence[Column]) -> list[list[int]]:
@@ -126,6 +121,26 @@ def _column_trace(place: int, column: Column) -> go.Scatter:
     )
 
 
+def _band(place: int) -> dict[str, Any]:
+    return {
+        "type": "rect", "yref": "paper", "x0": place - 0.5, "x1": place + 0.5, "y0": 0, "y1": 1,
+        "name": "current", "fillcolor": "#F0E442", "opacity": 0.22, "line": {"width": 0},
+        "layer": "below",
+    }  # fmt: skip
+
+
+def _key(role: Role) -> go.Scatter:
+    """One entry of the legend."""
+    return go.Scatter(
+        x=[None], y=[None], mode="markers", name=role.value, hoverinfo="skip",
+        marker={"symbol": role.symbol, "color": role.colour, "size": 11},
+    )  # fmt: skip
+
+
+def _heading(column: Column) -> str:
+    return column.title if column.task is not None else f"{column.title}<br>→ {column.of.gate}"
+
+
 def _cells(shown: Sequence[Column]) -> go.Scatter:
     """Transparent squares, so that a click anywhere in a column is heard."""
     places = [(place, k) for place, c in enumerate(shown) for k in range(c.of.spec.experts)]
@@ -150,8 +165,9 @@ def _rings(place: int, experts: list[int]) -> go.Scatter:
         x=[place] * len(experts),
         y=experts,
         mode="markers",
-        marker={"symbol": "square-open", "size": 30, "color": "#009E73", "line": {"width": 2}},
+        marker={"symbol": "square-open", "size": 23, "color": "#009E73", "line": {"width": 2}},
         hoverinfo="skip",
+        cliponaxis=False,
         showlegend=False,
         name="changed",
     )

@@ -122,8 +122,8 @@ def _most_used(shares: LayerShares, role: RoleName) -> str:
     top = counts.argmax(-1)
     named = list(zip(shares.targets, top, strict=False))
     taken = [
-        f"{f'for {task} ' if task and role == 'specific' else ''}{counts[t, k] / rows:.0%} of rows"
-        f" take expert {k}"
+        f"{f'for {task} ' if task and role == 'specific' else ''}{_percent(counts[t, k], rows)}"
+        f" of rows take expert {k}"
         for t, (task, k) in enumerate(named)
     ]
     spread = float(effective_number(counts.sum(0)))
@@ -140,12 +140,21 @@ def _overloaded(shares: LayerShares, role: RoleName) -> list[str]:
     limit, total = overload_limit(shares, role), int(shares.rows.sum()) * len(shares.targets)
     of = "rows" if len(shares.targets) == 1 else "rows × tasks"
     told = [
-        f"{expert} ({count:,} of {total:,} {of}, {count / total:.0%})" for expert, count in found
+        f"{expert} ({count:,} of {total:,} {of}, {_percent(count, total)})"
+        for expert, count in found
     ]
     return [
         f"{shares.spec.name}: overloaded as {role}, that is taken by more than {OVERLOAD:g} times"
         f" the even share ({limit:.0%}): expert{'s' if len(found) > 1 else ''} {listed(told)}."
     ]
+
+
+def _percent(part: int, whole: int) -> str:
+    """Write a share; 0% and 100% only where they are exact."""
+    share = part / whole
+    if 0 < share < 0.005:
+        return "under 1%"
+    return "over 99%" if 0.995 <= share < 1 else f"{share:.0%}"
 
 
 def _experts(numbers: list[int]) -> str:

@@ -62,12 +62,13 @@ def train(
     """
     run, target = Run(folder), resolve_device(device)
     if resume:
-        if config is not None and run.config() != config:
+        started = run.config()
+        if config is not None and started != config:
             raise InputError(
                 f"{folder}: was started with another configuration; resume it without --config"
             )
         run.check_same_data(dataset.text)
-        config = run.config()
+        config = started
     config = config or Config()
     frame = dataset.frame()
     encoder = Encoder.fit(dataset.description, rows_of(frame, "train"))

@@ -130,4 +130,7 @@ class Run:
         """Put the best weights into the model; where there are none yet, leave it as it is."""
         file = self.folder / "best.safetensors"
         if file.exists():
-            model.load_state_dict(safetensors.torch.load_file(file))
+            try:
+                model.load_state_dict(safetensors.torch.load_file(file))
+            except SafetensorError as error:
+                raise InputError(f"{file}: not a valid safetensors file: {error}") from None

@@ -1,5 +1,25 @@
-"""Page under construction."""
+"""Home: what am I looking at?"""
 
 import streamlit as st
 
-st.write("home")
+from app import home, home_rows, widgets
+
+
+def page() -> None:
+    """Draw the page: what this is, the model, how good it is, its data, rows to look at."""
+    st.header("What am I looking at?", anchor=False)
+    home.introduction()
+    opened = widgets.current()
+    checkpoint = opened.checkpoint
+    home.facts(checkpoint)
+    home.architecture(checkpoint)
+    st.subheader("How good are the predictions?", anchor=False)
+    home.metrics(checkpoint)
+    st.subheader("What data is it trained on?", anchor=False)
+    home.statistics(checkpoint)
+    home_rows.section(opened)
+    st.subheader("Where does it come from?", anchor=False)
+    home.rights(checkpoint)
+
+
+page()

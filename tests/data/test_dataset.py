@@ -229,3 +229,33 @@ features = {user = {user = {kind = "categorical"}}}
         assert opened.folder == tmp_path
         assert opened.text == text
         assert opened.split("train")["day"].tolist() == [1, 2, 2]
+
+
+def test_a_split_by_dates_as_parquet_holds_them(tmp_path: Path) -> None:
+    days = pd.to_datetime("2022-05-01") + pd.to_timedelta(LOG["day"], unit="D")
+    LOG.assign(day=days.dt.date).to_parquet(tmp_path / "log.parquet", index=False)
+    split = {
+        "column": "day",
+        "train": {"last": "2022-05-03"},
+        "validation": {"first": "2022-05-04", "last": "2022-05-04"},
+        "test": {"first": "2022-05-05"},
+    }
+    described = describe(("source.table", "log.parquet"), ("split", split))
+    frame = Dataset(described, "", tmp_path).frame()
+    assert list(frame["split"]) == ["train", "train", "train", "validation", "test", "test"]
+
+
+@pytest.mark.parametrize("name", [None, "user"])
+def test_rows_are_numbered_whatever_index_a_parquet_file_carries(
+    tmp_path: Path, name: str | None
+) -> None:
+    indexed = LOG.set_index("user") if name else LOG.set_axis(list("ababab"))
+    indexed.to_parquet(tmp_path / "log.parquet")
+    frame = Dataset(describe(("source.table", "log.parquet")), "", tmp_path).frame()
+    assert list(frame.index) == [0, 1, 2, 3, 4, 5]
+    pd.testing.assert_frame_equal(frame.drop(columns="split"), LOG, check_like=True)
+
+
+def test_columns_that_parquet_names_by_numbers_are_named_by_text(tmp_path: Path) -> None:
+    pd.DataFrame({0: [1], 1: [2]}).to_parquet(tmp_path / "x.parquet")
+    assert list(read_table(tmp_path / "x.parquet").columns) == ["0", "1"]

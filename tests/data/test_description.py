@@ -137,6 +137,23 @@ def test_no_level_is_called_task() -> None:
     assert "no level can be called 'task'" in error(("level.0.name", "task"))
 
 
+@pytest.mark.parametrize("name", ["all", "impressions", "path", "split"])
+def test_names_that_tables_of_results_use_are_taken(name: str) -> None:
+    expected = f"can be called '{name}': tables of results use it"
+    assert f"no level {expected}" in error(("level.0.name", name))
+    assert f"no task {expected}" in error(("task.1.name", name))
+
+
+def test_a_level_and_a_task_have_different_names() -> None:
+    assert "'ctr' is the name of a level and of a task" in error(("level.0.name", "ctr"))
+
+
+def test_the_column_split_is_taken() -> None:
+    for path in ("level.0.column", "task.0.label", "features.user.user.column"):
+        assert "the column 'split' is replaced" in error((path, "split"))
+    assert describe(("split.column", "split")).split.column == "split"
+
+
 def test_history_needs_a_time() -> None:
     message = error(("history", [{"name": "h", "keys": ["user"]}]), ("source.time", None))
     assert "history needs source.time" in message

@@ -1,5 +1,6 @@
 """Training: repeatable, stopped at the best, and recorded as it was."""
 
+import itertools
 import math
 import random
 import threading
@@ -139,7 +140,7 @@ def test_records_hold_every_term_and_every_scenario() -> None:
     opened = aesm2.load(small.run() / "checkpoint")
     history, layers = opened.history(), {layer.name for layer in opened.layers}
     assert [line["step"] for line in history] == [4, 5, 8, 10, 12, 15, 16, 18, 18]
-    assert all(a["seconds"] <= b["seconds"] for a, b in zip(history, history[1:], strict=False))
+    assert all(a["seconds"] <= b["seconds"] for a, b in itertools.pairwise(history))
     for line in history:
         if line["kind"] == "train":
             assert set(line["loss"]) == {"ctr", "ctcvr"}

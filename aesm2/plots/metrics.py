@@ -1,0 +1,238 @@
+"""Metrics by scenario and task as a dot plot, and the tables beside it.
+
+The tables of the data are laid out as Tables 1 and 2 of the paper: one column a scenario.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from aesm2.data.description import Description, Task
+from aesm2.evaluation import OVERALL, PATH, SEPARATOR
+from aesm2.plots.style import finish, scenario_colour
+
+ALL = "ALL"
+NEUTRAL = "#777777"  # all rows: no scenario's colour
+UNDEFINED = "undefined"
+LINE_PX = 26
+
+
+def measured(evaluation: pd.DataFrame, split: str, paths: bool) -> pd.DataFrame:
+    """Return the lines of one split, by fine-grained scenario or else overall and by level."""
+    of_split = evaluation[evaluation["split"] == split]
+    own = of_split[(of_split["scope"] == PATH) == paths]
+    return own.reset_index(drop=True)
+
+
+def metrics_table(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return `measured` lines for reading: AUC × 100 with its 95 % interval, rates in percent.
+
+    "predicted / actual" is the mean prediction over the rate of positives: 1 is calibrated.
+    """
+    area = pd.to_numeric(lines["auc"])
+    rate, predicted = pd.to_numeric(lines["rate"]), pd.to_numeric(lines["mean_prediction"])
+    return pd.DataFrame(
+        {
+            "scope": lines["scope"],
+            "scenario": lines["scenario"],
+            "task": lines["task"],
+            "AUC × 100": [UNDEFINED if np.isnan(a) else f"{100 * a:.2f}" for a in area],
+            "95 % low": (100 * pd.to_numeric(lines["auc_low"])).round(2),
+            "95 % high": (100 * pd.to_numeric(lines["auc_high"])).round(2),
+            "n": lines["n"],
+            "positives": lines["positives"],
+            "rate %": (100 * rate).round(2),
+            "mean prediction %": (100 * predicted).round(2),
+            "predicted / actual": (predicted / rate.where(rate > 0)).round(3),
+            "log loss": pd.to_numeric(lines["log_loss"]).round(4),
+        }
+    )
+
+
+def metrics_figure(lines: pd.DataFrame, description: Description, stamp: str) -> go.Figure:
+    """Draw AUC × 100 of `measured` lines with intervals: a column a task, a line a scenario.
+
+    The dotted line is the AUC over all rows, where it is among the lines.
+    """
+    tasks = [task for task in description.task if (lines["task"] == task.name).any()]
+    places = list(dict.fromkeys(zip(lines["scope"], lines["scenario"], strict=True)))
+    figure = make_subplots(
+        rows=1, cols=len(tasks), shared_yaxes=True, horizontal_spacing=0.03,
+        subplot_titles=[task.title or task.name for task in tasks],
+    )  # fmt: skip
+    low, high = _range(lines)
+    for column, task in enumerate(tasks, start=1):
+        own = lines[lines["task"] == task.name].set_index(["scope", "scenario"])
+        figure.add_trace(_dots(own, places, description, low), row=1, col=column)
+        overall = own.loc[own.index == (OVERALL, OVERALL), "auc"].to_numpy(np.float64)
+        if np.isfinite(overall).any():
+            line = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
+            figure.add_vline(float(100 * overall[0]), line=line, row=1, col=column)
+    figure.update_xaxes(title="AUC × 100", range=[low, high], title_standoff=4)
+    counts = lines.drop_duplicates(["scope", "scenario"])["n"]
+    ticks = [f"{_label(*place)} (n = {n:,})" for place, n in zip(places, counts, strict=True)]
+    figure.update_yaxes(range=[len(places) - 0.5, -0.5], tickvals=list(range(len(places))),
+                        ticktext=ticks, automargin=True)  # fmt: skip
+    figure.update_layout(showlegend=False)
+    drawn = finish(figure, stamp, 120 + LINE_PX * len(places))
+    return drawn.update_layout(margin={"b": 64}).update_annotations(
+        selector={"name": "provenance"}, yshift=-48
+    )
+
+
+def comparison_table(evaluations: Mapping[str, pd.DataFrame], split: str) -> pd.DataFrame:
+    """AUC × 100 of several runs side by side, and each one's difference to the first in points.
+
+    A difference is missing where the two were not measured on the same number of rows and
+    positives, or either AUC is undefined.
+    """
+    key = ["scope", "scenario", "task"]
+    (first, base), *others = (
+        (name, frame[frame["split"] == split].set_index(key)) for name, frame in evaluations.items()
+    )
+    base = base[base.index.get_level_values("scope") != PATH]
+    table = base[["n"]].assign(**{first: (100 * pd.to_numeric(base["auc"])).round(2)})
+    for name, frame in others:
+        own = frame.reindex(base.index)
+        area = 100 * pd.to_numeric(own["auc"])
+        same = (own["n"] == base["n"]) & (own["positives"] == base["positives"])
+        table[name] = area.round(2)
+        difference = (area - 100 * pd.to_numeric(base["auc"])).where(same)
+        table[f"{name}: difference"] = difference.round(2)
+    return table.reset_index()
+
+
+def statistics_table(
+    statistics: pd.DataFrame, description: Description, by: str, split: str
+) -> pd.DataFrame:
+    """Counts, rates and shares by scenario, as in Tables 1 and 2 of the paper.
+
+    statistics: see `scenario_statistics`. by: a level's name, or "path" for fine-grained
+    scenarios. split: a split's name, or "all". One line a measure, "ALL" and one column a
+    scenario, in the order of the gates; 0 where a scenario has no rows, NaN where a rate is of
+    nothing. Rates and shares are fractions.
+    """
+    tasks = list(description.task)
+    names = [task.name for task in tasks]
+    rows = statistics if split == "all" else statistics[statistics["split"] == split]
+    counts = _by_scenario(rows, description, by)
+    of = {
+        name: np.array([counts[name].sum(), *counts[name]], np.float64)
+        for name in ("impressions", *names)
+    }
+    titles = {"impressions": "impressions"} | _titles(tasks)
+    lines = {f"#{titles[name]}": values for name, values in of.items()}
+    for part, whole in _rates(tasks):
+        below = np.where(of[whole] > 0, of[whole], np.nan)
+        lines[f"#{titles[part]} / #{titles[whole]}"] = of[part] / below
+    for name, values in of.items():
+        lines[f"#{titles[name]} %"] = values / (values[0] or np.nan)
+    columns = [ALL, *map(str, counts.index)]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("measure")
+
+
+def written_statistics(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `statistics_table` as text: counts with separators, rates and shares in percent."""
+    counts = [not ("/" in str(name) or str(name).endswith("%")) for name in table.index]
+
+    def written(value: float, count: bool) -> str:
+        if np.isnan(value):
+            return "–"
+        return f"{value:,.0f}" if count else f"{value:.2%}"
+
+    columns = {
+        str(name): [written(v, c) for v, c in zip(table[name], counts, strict=True)]
+        for name in table.columns
+    }
+    return pd.DataFrame({"measure": table.index, **columns})
+
+
+def _by_scenario(rows: pd.DataFrame, description: Description, by: str) -> pd.DataFrame:
+    """Add up the counts of each scenario; those without rows have 0."""
+    levels, columns = description.level, ["impressions", *(t.name for t in description.task)]
+    if by == PATH:
+        own = rows[[level.name for level in levels]].astype(str).agg(SEPARATOR.join, axis=1)
+        index = pd.MultiIndex.from_product([level.scenarios for level in levels])
+        order = [SEPARATOR.join(path) for path in index]
+    else:
+        own = rows[by].astype(str)
+        order = list(next(level.scenarios for level in levels if level.name == by))
+    return rows[columns].groupby(own.to_numpy()).sum().reindex(order, fill_value=0)
+
+
+def _rates(tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """Return (part, whole): every task of the impressions, then each of the one it follows."""
+    chain = [(task.name, task.follows) for task in tasks if task.follows is not None]
+    return [*((task.name, "impressions") for task in tasks), *chain]
+
+
+def _titles(tasks: Sequence[Task]) -> dict[str, str]:
+    """Return what each task is called; its name where two have the same title."""
+    titles = [task.title or task.name for task in tasks]
+    unique = {t.name: title for t, title in zip(tasks, titles, strict=True)}
+    return unique if len(set(titles)) == len(titles) else {t.name: t.name for t in tasks}
+
+
+def _range(lines: pd.DataFrame) -> tuple[float, float]:
+    """One range for all panels, with room on both sides."""
+    columns = [pd.to_numeric(lines[c]) for c in ("auc", "auc_low", "auc_high")]
+    values = 100 * pd.concat(columns).dropna().to_numpy(np.float64)
+    if len(values) == 0:
+        return 0.0, 100.0
+    room = max(1.0, 0.06 * float(np.ptp(values)))
+    return max(0.0, float(values.min()) - room), min(100.5, float(values.max()) + room)
+
+
+def _dots(
+    own: pd.DataFrame, places: list[tuple[str, str]], description: Description, left: float
+) -> go.Scatter:
+    """Dots of one task; an undefined AUC is a word at the left edge."""
+    own = own.reindex(pd.MultiIndex.from_tuples(places))
+    area, low, high = (
+        100 * pd.to_numeric(own[c]).to_numpy(np.float64) for c in ("auc", "auc_low", "auc_high")
+    )
+    gone = np.isnan(area)
+    hover = [
+        f"{_label(*place)}<br>{_told(*numbers)}"
+        for place, *numbers in zip(places, area, low, high, strict=True)
+    ]
+    return go.Scatter(
+        x=np.where(gone, left, area), y=list(range(len(places))), mode="markers+text",
+        text=[f" {UNDEFINED}" if g else "" for g in gone], textposition="middle right",
+        marker={
+            "size": [0 if g else 9 for g in gone],
+            "color": [_colour(*place, description) for place in places],
+            "symbol": ["diamond" if place[0] == OVERALL else "circle" for place in places],
+        },
+        error_x={
+            "array": np.nan_to_num(high - area), "arrayminus": np.nan_to_num(area - low),
+            "thickness": 1.5, "width": 3, "color": NEUTRAL,
+        },
+        hovertext=hover, hoverinfo="text",
+    )  # fmt: skip
+
+
+def _told(area: float, low: float, high: float) -> str:
+    if np.isnan(area):
+        return f"{UNDEFINED}: a class is missing"
+    return f"{area:.2f} (no interval)" if np.isnan(low) else f"{area:.2f} ({low:.2f} – {high:.2f})"
+
+
+def _label(scope: str, scenario: str) -> str:
+    if scope == OVERALL:
+        return "all rows"
+    return scenario if scope == PATH else f"{scope} {scenario}"
+
+
+def _colour(scope: str, scenario: str, description: Description) -> str:
+    """Colour of a scenario; a fine-grained one has that of its outermost level."""
+    if scope == OVERALL:
+        return NEUTRAL
+    names = description.level[0].scenarios
+    if scope != PATH:
+        names = next((lv.scenarios for lv in description.level if lv.name == scope), ())
+    name = scenario.split(SEPARATOR)[0] if scope == PATH else scenario
+    return scenario_colour(names.index(name)) if name in names else NEUTRAL

@@ -1,0 +1,141 @@
+"""Rows worth a look: the clearest and the closest choice, and where scenarios disagree most."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from aesm2.data.batch import Batch
+from aesm2.errors import InputError
+from aesm2.inference import outputs, probabilities
+from aesm2.models import Model
+from aesm2.routing.gap import selection_gap
+from aesm2.routing.trace import LayerSpec, layer_specs
+
+LIMIT, SEED = 5000, 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """A row chosen by how close its selection was.
+
+    position: in the batch. gap: distance in nats between the worst expert taken and the best one
+    left, smallest over all layers; see `selection_gap`. layer: name of the layer where it is.
+    median: of the gap over the rows looked at.
+    """
+
+    position: int
+    gap: float
+    layer: str
+    median: float
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """The row whose probability depends most on the scenario it is scored under.
+
+    position: in the batch. task: its index. probabilities: under each scenario of the first level,
+    (m,). own: index of the row's scenario. median: of max − min over the rows looked at.
+    """
+
+    position: int
+    task: int
+    probabilities: np.ndarray
+    own: int
+    median: float
+
+    @property
+    def spread(self) -> float:
+        """Largest minus smallest probability."""
+        return float(self.probabilities.max() - self.probabilities.min())
+
+
+@dataclass(frozen=True)
+class Highlights:
+    """Rows worth a look among `looked_at` of `rows`, drawn with `seed`; None where there is none.
+
+    decisive: the row with the largest gap; closest: with the smallest.
+    """
+
+    rows: int
+    looked_at: int
+    seed: int
+    decisive: Call | None
+    closest: Call | None
+    disagreement: Disagreement | None
+
+
+def highlights(
+    model: Model, batch: Batch, task: int, limit: int = LIMIT, seed: int = SEED
+) -> Highlights:
+    """Find the rows; task: the index of the task whose disagreement is measured.
+
+    Of more than `limit` rows, that many are drawn without replacement. The model may be any; one
+    without expert selection has a disagreement only. Ties go to the earlier row.
+    """
+    if len(batch) == 0:
+        raise InputError("no rows to look at")
+    positions = sample(len(batch), limit, seed)
+    drawn = batch[torch.from_numpy(positions)]
+    decisive, closest = _calls(model, drawn, positions)
+    return Highlights(
+        len(batch), len(positions), seed, decisive, closest,
+        _disagreement(model, drawn, positions, task),
+    )  # fmt: skip
+
+
+def sample(rows: int, limit: int, seed: int) -> np.ndarray:
+    """Positions of at most `limit` of the rows, ascending: all where they are no more."""
+    if rows <= limit:
+        return np.arange(rows)
+    drawn: np.ndarray = np.random.default_rng(seed).choice(rows, limit, replace=False)
+    return np.sort(drawn)
+
+
+def chooses(spec: LayerSpec) -> bool:
+    """Whether a layer has a choice: more than one gate, and an expert left to be taken.
+
+    One gate makes every divergence constant, so that each row takes the first experts.
+    """
+    left = any(0 < k < spec.experts for k in (spec.specific, spec.shared))
+    return len(spec.gates) > 1 and left
+
+
+def _calls(model: Model, batch: Batch, positions: np.ndarray) -> tuple[Call | None, Call | None]:
+    """Return the row with the largest and the one with the smallest gap."""
+    specs = layer_specs(model)
+    kept = [number for number, spec in enumerate(specs) if chooses(spec)]
+    if not kept:
+        return None, None
+    parts = [
+        torch.stack([selection_gap([output.routings[i].selection], len(part)) for i in kept], dim=1)
+        for part, output in outputs(model, batch)
+    ]
+    gaps = torch.cat(parts).numpy()  # (rows, layers kept)
+    smallest, layer = gaps.min(1), gaps.argmin(1)
+    median = float(np.median(smallest))
+
+    def call(at: int) -> Call:
+        name = specs[kept[int(layer[at])]].name
+        return Call(int(positions[at]), float(smallest[at]), name, median)
+
+    return call(int(smallest.argmax())), call(int(smallest.argmin()))
+
+
+def _disagreement(
+    model: Model, batch: Batch, positions: np.ndarray, task: int
+) -> Disagreement | None:
+    """Score every row under each scenario of the first level in one pass; the features stay."""
+    scenarios, rows = len(model.schema.levels[0]), len(batch)
+    if scenarios < 2:
+        return None
+    moved = batch.scenarios.repeat(scenarios, 1)
+    moved[:, 0] = torch.arange(scenarios).repeat_interleave(rows)
+    every = Batch(batch.fields.repeat(scenarios, 1), moved)
+    scored = probabilities(model, every)[:, task].reshape(scenarios, rows)
+    spread = scored.max(0) - scored.min(0)
+    at = int(spread.argmax())
+    return Disagreement(
+        int(positions[at]), task, scored[:, at].copy(), int(batch.scenarios[at, 0]),
+        float(np.median(spread)),
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+"""The app on a small dataset and small models, in this process."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import cache
+from tests import small
+
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
+SINGLE = small.DESCRIPTION.replace(
+    'values = ["fr", "it"]\nother = "elsewhere"', 'values = ["fr"]\nother = "elsewhere"'
+).replace('column = "page"\nvalues = [0, 1]', 'column = "one"\nvalues = [1]')
+
+
+def first_small_root(where: Path) -> Path:
+    """A folder like the repository's: the checkpoints shop (AESM²) and plain (MLP), their data."""
+    (where / "checkpoints").mkdir(parents=True)
+    shutil.copytree(small.run() / "checkpoint", where / "checkpoints" / "shop")
+    small.fit(where / "plain", small.config(model={"name": "mlp"}))
+    shutil.copytree(where / "plain" / "checkpoint", where / "checkpoints" / "plain")
+    shutil.copytree(small.dataset(), where / "data_samples" / "shop")
+    return where
+
+
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return first_small_root(tmp_path_factory.mktemp("root") / "repository")
+
+
+@pytest.fixture
+def start(small_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """Open a page of the app over the small data: start("views/atlas.py", layer="task.1")."""
+
+    def started(page: str, root: Path = small_root, **view: str) -> AppTest:
+        monkeypatch.setattr(cache, "ROOT", root)
+        at = AppTest.from_file(MAIN, default_timeout=60)
+        for name, value in {"checkpoint": "shop", **view}.items():
+            at.query_params[name.replace("__", "-")] = value
+        at.run()
+        return at.switch_page(page).run() if page else at
+
+    return started

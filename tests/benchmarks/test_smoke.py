@@ -1,0 +1,119 @@
+"""Every benchmark runs at a tiny size and prints the table it promises."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from aesm2.inference import probabilities
+from aesm2.losses import loss_terms
+from benchmarks import harness, model, references, trace
+from benchmarks.harness import Timer, Timing
+
+DATA = harness.ROOT / "data_samples/kuairand_pure"
+TINY = model.Sizes(width=8, rows=40, fields=5, dim=4, vocabulary=100)
+
+
+@pytest.fixture
+def small_data(tmp_path: Path) -> Path:
+    """KuaiRand-Pure with one row in fifty."""
+    folder = tmp_path / "data"
+    shutil.copytree(DATA, folder)
+    log = pd.read_parquet(DATA / "log.parquet").iloc[::50]
+    (folder / "log.parquet").unlink()
+    log.to_parquet(folder / "log.parquet", index=False)
+    return folder
+
+
+def test_model_compares_every_form(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--sizes", "8", "--rows", "32", "--fields", "4", "--dim", "2", "--no-crossover"]
+    model.main([*sizes, "--rounds", "2", "--seconds", "0"])
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert "torch 2." in first and "commit" in first
+    assert [line.split(" | ")[1] for line in lines[2:]] == list(model.FORMS)
+    assert "1.00 (1.00–1.00)" in lines[2]
+
+
+def test_the_crossover_has_a_line_for_each_number_of_rows() -> None:
+    lines = model.crossover(6, 4, Timer(1, 0), grid=(16, 32)).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| 16", "| 32"]
+    assert lines[0].count("of 10") == len(model.GRID_CHOSEN)
+
+
+def test_the_loop_form_computes_the_same_losses_and_selections() -> None:
+    batch = model.random_batch(TINY)
+    fast, loop = (model.build(TINY, kind, "dense", False).eval() for kind in ("aesm2", "loop"))
+    a, b = fast(batch), loop(batch)
+    for mine, theirs in zip(a.routings, b.routings, strict=True):
+        for name in ("specific", "shared"):
+            assert torch.equal(getattr(mine.selection, name), getattr(theirs.selection, name))
+        torch.testing.assert_close(mine.output, theirs.output, rtol=1e-4, atol=1e-5)
+    for mine, theirs in zip(loss_terms(a, batch.labels), loss_terms(b, batch.labels), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_forms_that_differ_are_not_timed() -> None:
+    batch = model.random_batch(TINY)
+    models = {name: model.build(TINY, *form) for name, form in model.FORMS.items()}
+    model.check_equal(models, batch)
+    with torch.no_grad():
+        models["sparse, fp32"].towers[-1].bias += 0.01
+    with pytest.raises(RuntimeError, match="sparse, fp32 differs"):
+        model.check_equal(models, batch)
+
+
+def test_a_training_step_trains() -> None:
+    batch = model.random_batch(TINY)
+    for form in model.FORMS.values():
+        net = model.build(TINY, *form)
+        before = probabilities(net, batch)
+        model.training_step(net, batch, form)()
+        assert abs(probabilities(net, batch) - before).max() > 1e-5
+
+
+def test_references_measures_every_model(
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results" / "references.json"
+    tiny = ["--seeds", "2", "--epochs", "1", "--trees", "2", "--data", str(small_data)]
+    references.main([*tiny, "--out", str(out)])
+    result = json.loads(out.read_text(encoding="utf-8"))
+    models = [references.BOOSTED, references.REFITTED, *references.NEURAL]
+    assert {line["model"] for line in result["test_auc"]} == set(models)
+    rows = [line["n"] for line in result["test_auc"] if line["scenario"] == "all"]
+    assert len(set(rows)) == 1
+    overall = [line for line in result["test_auc"] if line["scenario"] == "all"]
+    assert [len(line["runs"]) for line in overall] == [1, 1, 1, 1, 2, 2, 2, 2]
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in models)
+    assert "(n = 2)" in printed
+
+
+def test_an_undefined_auc_is_said_to_be_so() -> None:
+    line = {"model": "m", "scenario": "6", "task": "ctr", "n": 3, "runs": [None, None]}
+    assert "| undefined |" in references.as_markdown([line])
+    certain = line | {"runs": [100.0], "interval": [None, None]}
+    assert "| 100.00 |" in references.as_markdown([certain])
+
+
+def test_trace_prints_time_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    trace.main(["--rows", "50", "--rounds", "1"])
+    out = capsys.readouterr().out
+    assert "50 rows" in out and "| trace and its to_frame |" in out
+
+
+def test_speed_is_compared_within_rounds() -> None:
+    slow, fast = Timing([4.0, 8.0, 2.0]), Timing([2.0, 2.0, 2.0])
+    assert fast.speedup_over(slow) == [2, 4, 1]
+    assert harness.spread(fast.speedup_over(slow)) == "2.00 (1.00–4.00)"
+
+
+def test_every_call_is_timed_in_every_round() -> None:
+    made: list[str] = []
+    calls = {name: lambda name=name: made.append(name) for name in "ab"}
+    timed = harness.interleaved(calls, Timer(rounds=3, at_least=0))
+    assert made == list("ab" + "ab" + "ba" + "ab")  # the first two warm up
+    assert {name: len(timing.seconds) for name, timing in timed.items()} == {"a": 3, "b": 3}

@@ -1,0 +1,76 @@
+"""Clicks on charts do what they promise."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from aesm2.checkpoint import load
+from aesm2.routing.shares import layer_shares
+from tests.browser.conftest import ROOT, Visit
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def favourite(role: str, scenario: int) -> int:
+    """The expert that most rows of a tab take, by the counts that the checkpoint holds."""
+    _, used = load(ROOT / "checkpoints" / "kuairand", "cpu").utilisation_history()[-1]
+    shares = layer_shares(used, "tab.1", "tab")
+    return int((shares.specific if role == "specific" else shares.shared)[0, scenario].argmax())
+
+
+def test_a_cell_of_the_atlas_opens_its_rows_in_the_lens(visit: Visit) -> None:
+    visitor = visit().open("atlas")
+    cell, expert = visitor.keyed("atlas-cell"), favourite("shared", scenario=3)
+    visitor.click_point("atlas-own", ["tab.1", "shared", 0, "tab", 3, expert])
+    told = rf"Expert {expert} as shared in tab\.1, tab 4: [1-9][\d,]* of [\d,]+ rows"
+    expect(cell).to_contain_text(re.compile(told))
+    expect(visitor.page.get_by_text("rows take it: see below the chart")).to_be_visible()
+    cell.get_by_role("button", name="Open the first in the Lens").click()
+    visitor.shows(layer="tab.1", expert=str(expert), s__tab="4", rows="test")
+    expect(visitor.page.get_by_role("heading", name="Instance Lens")).to_be_visible()
+    visitor.ready()
+    assert visitor.path == "/lens"
+    row = visitor.view["row"]
+    expect(visitor.page.get_by_role("heading", name=f"Row {row}")).to_be_visible()
+    expect(visitor.chosen("expert")).to_have_value(re.compile(f"[●◆] expert {expert}"))
+
+
+@pytest.mark.parametrize("where", [(0.04, 0.1), (0.96, 0.9)])
+def test_the_whole_cell_answers_not_only_its_middle(
+    visit: Visit, where: tuple[float, float]
+) -> None:
+    visitor = visit().open("atlas", layers="one")
+    x, y = visitor.page.evaluate(
+        """([u, v]) => {
+          const g = document.querySelector('[class*="st-key-chart-atlas-own"] .js-plotly-plot');
+          const box = g.getBoundingClientRect(), x = g._fullLayout.xaxis, y = g._fullLayout.yaxis;
+          return [box.left + x._offset + x.l2p(1.5 + u), box.top + y._offset + y.l2p(0.5 + v)];
+        }""",
+        list(where),
+    )
+    visitor.page.mouse.move(x - 2, y)
+    visitor.page.mouse.move(x, y)
+    expect(visitor.page.locator(".hoverlayer .hovertext").first).to_be_visible()
+    visitor.page.mouse.down()
+    visitor.page.mouse.up()
+    expect(visitor.keyed("atlas-cell")).to_contain_text("Expert 2 as specific in tab.1, tab 1:")
+
+
+def test_a_cell_of_the_gate_matrix_is_explained(visit: Visit) -> None:
+    visitor = visit().open("lens", layer="tab.1", expert="0")
+    for expert in (3, 5):
+        visitor.click_point("lens-gates", expert)
+        visitor.shows(expert=str(expert))
+        expect(visitor.chosen("expert")).to_have_value(re.compile(f"expert {expert}$"))
+        sentence = visitor.page.get_by_text(re.compile(rf"[Ee]xpert {expert}\b")).last
+        expect(sentence).to_be_visible()
+        visitor.ready()
+
+
+def test_a_layer_of_the_architecture_becomes_the_current_one(visit: Visit) -> None:
+    visitor = visit().open()
+    expect(visitor.chosen("layer")).to_have_value("tab.1")
+    visitor.click_point("home-architecture", ["task.1"])
+    visitor.shows(layer="task.1")
+    expect(visitor.chosen("layer")).to_have_value("task.1")

@@ -1,0 +1,51 @@
+"""Every page draws real content, light and dark, wide and narrow."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit, Visitor
+
+pytestmark = pytest.mark.xdist_group("browser")
+PAGES = {  # path: what its heading holds, and the least number of charts
+    "": ("What am I looking at?", 2),
+    "lens": ("Instance Lens", 8),
+    "atlas": ("Utilisation Atlas", 2),
+    "curves": ("Training curves", 3),
+}
+BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
+
+
+def marks(visitor: Visitor) -> list[int]:
+    """Number of drawn marks of each chart: points, bars, lines, cells."""
+    found: list[int] = visitor.page.evaluate(
+        "() => [...document.querySelectorAll('.js-plotly-plot')].map(g =>"
+        " g.querySelectorAll('.point, .points path, .lines path, .hm, .js-line').length)"
+    )
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_page_shows_its_content(visit: Visit, width: int, theme: str) -> None:
+    visitor = visit(width, theme)
+    for path, (heading, charts) in PAGES.items():
+        visitor.open(path)
+        expect(visitor.page.get_by_role("heading", level=2).first).to_contain_text(heading)
+        assert len(marks(visitor)) >= charts, path
+        assert min(marks(visitor)) > 0, f"{path}: an empty chart"
+        app = visitor.page.locator('[data-testid="stApp"]')
+        expect(app).to_have_css("background-color", BACKGROUND[theme])
+        assert visitor.fits(), f"{path} scrolls sideways at {width} px"
+        visitor.screenshot(f"{path or 'home'}-{theme}-{width}")
+        visitor.sound()
+
+
+def test_the_menu_leads_to_every_page(visit: Visit) -> None:
+    visitor = visit().open()
+    for path, (heading, _) in list(PAGES.items())[1:]:
+        name = {"lens": "Instance Lens", "atlas": "Utilisation Atlas", "curves": "Training curves"}
+        visitor.page.get_by_role("link", name=name[path]).click()
+        expect(visitor.page.get_by_role("heading", level=2).first).to_contain_text(heading)
+        visitor.ready()
+        assert visitor.path == f"/{path}"
+        visitor.sound()
