@@ -128,6 +128,14 @@ def test_training_stops_when_patience_runs_out(tmp_path: Path, patience: int) ->
         assert since < patience
 
 
+def test_of_equal_scores_the_first_is_the_best(tmp_path: Path) -> None:
+    small.fit(tmp_path / "run", small.config(learning_rate=1e-30, patience=2))
+    measured = scores(tmp_path / "run")
+    assert len(set(measured.values())) == 1
+    assert list(measured) == [5, 10, 15]
+    assert aesm2.load(tmp_path / "run" / "checkpoint").steps == 5
+
+
 def test_records_come_at_fixed_steps_and_at_the_end() -> None:
     train, validation = of_kind(small.run(), "train"), of_kind(small.run(), "validation")
     assert [line["step"] for line in train] == [4, 8, 12, 16, 18]
@@ -184,20 +192,19 @@ def test_recorded_terms_are_those_of_the_weights_before_the_step(tmp_path: Path)
 
 
 def test_a_record_is_the_mean_over_the_rows_since_the_last(tmp_path: Path) -> None:
-    small.fit(tmp_path / "run", small.config(record_every=1))
-    each = {line["step"]: line for line in of_kind(tmp_path / "run", "train")}
-    assert len(each) == 18
-    sizes = [64, 64, 64, 64, 64, 384 - 5 * 64]  # an epoch
-    assert sum(sizes) == len(Dataset.open(small.dataset()).split("train"))
-    start = 0
-    for line in of_kind(small.run(), "train"):
-        steps = range(start, line["step"])
-        rows = [sizes[step % 6] for step in steps]
+    for name, every in (("each", 1), ("some", 4)):
+        small.fit(tmp_path / name, small.config(batch_size=100, epochs=3, record_every=every))
+    each = {line["step"]: line for line in of_kind(tmp_path / "each", "train")}
+    some = of_kind(tmp_path / "some", "train")
+    assert list(each) == list(range(1, 13))
+    assert [line["step"] for line in some] == [4, 8, 12]
+    for line in some:
+        steps = range(line["step"] - 3, line["step"] + 1)  # an epoch
         for name in ("loss", "kl_specific", "kl_shared"):
             for key, value in line[name].items():
-                means = [each[step + 1][name][key] for step in steps]
-                assert value == pytest.approx(np.average(means, weights=rows), rel=1e-5)
-        start = line["step"]
+                means = [each[step][name][key] for step in steps]
+                assert value == pytest.approx(np.average(means, weights=[100, 100, 100, 84]), 1e-5)
+                assert value != pytest.approx(np.mean(means), 1e-5)
 
 
 def test_every_epoch_takes_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
