@@ -41,7 +41,7 @@ def test_the_view_goes_along_from_page_to_page(visit: Visit) -> None:
         expect(visitor.chosen("layer")).to_have_value("task.1")
 
 
-def test_back_and_forward(visit: Visit) -> None:
+def test_back_leads_to_the_page_before(visit: Visit) -> None:
     visitor = visit().open("atlas")
     visitor.pick("layer", "activity.1")
     visitor.shows(layer="activity.1")
@@ -51,6 +51,10 @@ def test_back_and_forward(visit: Visit) -> None:
     visitor.shows(layer="activity.1")
     visitor.ready()
     visitor.page.go_back()
+    visitor.shows(layer="activity.1")
+    visitor.ready()
+    if visitor.path != "/atlas":  # a change of page is two steps: Streamlit empties the query first
+        visitor.page.go_back()
     expect(visitor.page.get_by_role("heading", name="Utilisation Atlas")).to_be_visible()
     visitor.shows(layer="activity.1")
     expect(visitor.chosen("layer")).to_have_value("activity.1")
