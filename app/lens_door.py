@@ -45,7 +45,7 @@ def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str) -> None:
     with opened.lock:
         every = doors(checkpoint, frame)
     st.markdown("**Prediction through every door**", help=f"{DOORS.sentence} {DOORS.reading}")
-    widgets.table(doors_table(checkpoint, every), "lens-doors")
+    widgets.table(doors_table(checkpoint, every), "lens-doors", stamp)
 
 
 def doors_table(checkpoint: Checkpoint, every: pd.DataFrame) -> pd.DataFrame:

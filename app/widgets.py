@@ -13,7 +13,7 @@ import torch
 
 from aesm2.device import device_label
 from aesm2.errors import InputError
-from aesm2.plots.style import provenance
+from aesm2.plots.style import provenance, stamp_of
 from aesm2.routing.trace import LayerSpec
 from app import cache, state
 
@@ -129,18 +129,22 @@ def chart(
             config={"displaylogo": False, "toImageButtonOptions": {"filename": key, "scale": 2}},
             alt=alt,
         )
-        with st.expander("Numbers", icon=":material/table:"):
-            table(data, key)
+        numbers = st.expander(
+            "Numbers", icon=":material/table:", key=f"numbers-{key}", on_change="rerun"
+        )
+        if numbers.open:  # a table nobody looks at would slow every run
+            with numbers:
+                table(data, key, stamp_of(figure))
     return event
 
 
-def table(data: pd.DataFrame, key: str, **more: Any) -> None:
-    """Show a table with a CSV download that carries the provenance in its first line."""
+def table(data: pd.DataFrame, key: str, source: str = "", **more: Any) -> None:
+    """Show a table with a CSV download that carries its provenance in the first line."""
     st.dataframe(data, hide_index=True, **more)
-    source = stamp()
+    origin = source or stamp()
     st.download_button(
         "CSV",
-        lambda: f"# {source}\n{data.to_csv(index=False)}",
+        lambda: f"# {origin}\n{data.to_csv(index=False)}",
         file_name=f"{key}.csv",
         mime="text/csv",
         key=f"csv-{key}",

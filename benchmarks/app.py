@@ -29,7 +29,7 @@ PAGES = {
     "Utilisation Atlas": "atlas",
     "Training curves": "curves",
 }
-READY = """() => document.querySelector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+READY = """() => document.querySelector('[data-test-script-state="notRunning"]')
   && document.querySelector('.st-key-global-bar')
   && [...document.querySelectorAll('[class*="st-key-chart-"]')]
        .every(c => c.querySelector('.js-plotly-plot .main-svg'))"""

@@ -99,3 +99,8 @@ def finish(figure: go.Figure, stamp: str, height: int) -> go.Figure:
         xanchor="right", yanchor="top", showarrow=False, font={"size": 10}, opacity=0.7,
     )  # fmt: skip
     return figure
+
+
+def stamp_of(figure: go.Figure) -> str:
+    """Return the provenance stamp that `finish` gave a figure."""
+    return next(str(a.text) for a in figure.layout.annotations if a.name == "provenance")

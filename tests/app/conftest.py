@@ -44,3 +44,13 @@ def start(small_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ap
         return at.switch_page(page).run() if page else at
 
     return started
+
+
+def with_numbers(at: AppTest, chart: str) -> AppTest:
+    """Open the numbers behind the charts whose key starts with `chart`, and run again."""
+    ids = [chart_.proto.id for chart_ in at.get("plotly_chart")]  # "$$ID-hash-key"
+    keys = [id_.split("-", 2)[2] for id_ in ids if id_.split("-", 2)[2].startswith(chart)]
+    assert keys, f"no chart {chart} in {ids}"
+    for key in keys:
+        at.session_state[f"numbers-{key}"] = True
+    return at.run()

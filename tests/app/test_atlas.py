@@ -15,6 +15,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.evaluation import OVERALL
 from aesm2.routing.shares import layer_choices, layer_shares
 from tests import small
+from tests.app.conftest import with_numbers
 
 PAGE = "views/atlas.py"
 OPTIONS = "atlas-own-share-specific-shared-all"  # key of the chart with the default options
@@ -73,7 +74,7 @@ def test_it_shows_every_layer_in_both_roles(start: Start) -> None:
 
 
 def test_the_numbers_are_those_of_the_library(start: Start) -> None:
-    at = start(PAGE)
+    at = with_numbers(start(PAGE), "atlas-own")
     checkpoint = aesm2.load(small.run() / "checkpoint", "cpu")
     frame = Dataset.open(small.dataset()).split("test")
     used = checkpoint.utilisation(frame)
@@ -86,7 +87,7 @@ def test_the_numbers_are_those_of_the_library(start: Start) -> None:
 
 
 def test_other_splits(start: Start) -> None:
-    at = start(PAGE)
+    at = with_numbers(start(PAGE), "atlas-own")
     before = at.dataframe[0].value["rows"].iloc[0]
     for split in ("validation", "train"):
         at = sound(pick(at, "Rows", split))
@@ -198,7 +199,8 @@ def test_a_click_of_another_checkpoint_is_forgotten(start: Start, cell: list[Any
 
 
 def test_the_bars_scenario_restricts_the_rows(start: Start) -> None:
-    whole, part = start(PAGE, layers="one"), sound(start(PAGE, layers="one", s__country="it"))
+    whole = with_numbers(start(PAGE, layers="one"), "atlas-own")
+    part = with_numbers(sound(start(PAGE, layers="one", s__country="it")), "atlas-own")
     table = part.dataframe[0].value
     rows = table.groupby("scenario")["rows"].first()
     assert rows["fr"] == rows["elsewhere"] == 0

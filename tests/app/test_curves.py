@@ -15,6 +15,7 @@ from aesm2.config import AESM2Config, Config, MLPConfig, TrainingConfig
 from app import curves
 from app.curves_runs import Entry, default_comparison
 from tests import small
+from tests.app.conftest import with_numbers
 
 PAGE = "views/curves.py"
 Start = Callable[..., AppTest]
@@ -142,7 +143,7 @@ def test_the_slider_goes_to_the_nearest_snapshot(start: Start) -> None:
 
 
 def test_use_is_that_of_the_snapshot(start: Start) -> None:
-    at = start(PAGE, at="5", layer="task.1")
+    at = with_numbers(start(PAGE, at="5", layer="task.1"), "curves-use")
     step, used = aesm2.load(small.run() / "checkpoint", "cpu").utilisation_history()[0]
     assert step == 5
     table = at.dataframe[-1].value
