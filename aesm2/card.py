@@ -29,8 +29,7 @@ def model_card(
     lines += ["", *_notes(description), "## Test metrics", "", *_table(test)]
     lines += [
         "",
-        "AUC × 100 with its 95 % interval (DeLong); log loss in nats. The test rows were used once,"
-        " for this table.",
+        "AUC × 100 with its 95 % interval (DeLong); log loss in nats.",
     ]
     return "\n".join(lines) + "\n"
 
