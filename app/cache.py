@@ -21,6 +21,8 @@ from aesm2.data.batch import Batch
 from aesm2.data.dataset import Dataset, SplitName
 from aesm2.errors import InputError
 from aesm2.inference import probabilities as compute_probabilities
+from aesm2.routing.highlights import Highlights
+from aesm2.routing.highlights import highlights as find_highlights
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
 
@@ -129,3 +131,14 @@ def probabilities(opened: Opened, rows: RowSet) -> np.ndarray:
 def _probabilities(hash_: str, rows_id: str, _opened: Opened, _rows: RowSet) -> np.ndarray:
     with _opened.lock:
         return compute_probabilities(_opened.checkpoint.model, _rows.batch)
+
+
+def highlights(opened: Opened, rows: RowSet, task: int) -> Highlights:
+    """Find the rows worth a look."""
+    return _highlights(opened.checkpoint.hash, rows.id, task, opened, rows)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Looking for rows worth a look, a few seconds…")
+def _highlights(hash_: str, rows_id: str, task: int, _opened: Opened, _rows: RowSet) -> Highlights:
+    with _opened.lock:
+        return find_highlights(_opened.checkpoint.model, _rows.batch, task)

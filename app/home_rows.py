@@ -3,7 +3,7 @@
 import streamlit as st
 
 from aesm2.errors import InputError
-from aesm2.routing.highlights import Call, Disagreement, Highlights, highlights
+from aesm2.routing.highlights import Call, Disagreement
 from app import cache, lens, state, widgets
 
 ROUNDING = 1e-5  # nats; a difference of divergences that float32 explains
@@ -18,7 +18,7 @@ def section(opened: cache.Opened) -> None:
         st.info(f"{str(error)[:1].upper()}{str(error)[1:]}.", icon=":material/folder_off:")
         st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
         return
-    found = _found(opened, rows, widgets.current_task())
+    found = cache.highlights(opened, rows, widgets.current_task())
     drawn = f"{found.looked_at:,} of the {found.rows:,} test rows, drawn with seed {found.seed}"
     whole = f"all {found.rows:,} test rows"
     st.caption(f"Found among {whole if found.looked_at == found.rows else drawn}.")
@@ -29,18 +29,6 @@ def section(opened: cache.Opened) -> None:
         _call(rows, found.closest, "closest")
     with places[2]:
         _disagreement(opened, rows, found.disagreement)
-
-
-def _found(opened: cache.Opened, rows: cache.RowSet, task: int) -> Highlights:
-    """Return the rows; computed once for a checkpoint, its rows and a task."""
-    key = (opened.checkpoint.hash, rows.id, task)
-    kept: dict[tuple[str, str, int], Highlights] = state.recall("home-highlights") or {}
-    if key not in kept:
-        with st.spinner("Looking for rows worth a look, a few seconds…"), opened.lock:
-            kept = dict(list(kept.items())[-7:])
-            kept[key] = highlights(opened.checkpoint.model, rows.batch, task)
-        state.remember("home-highlights", kept)
-    return kept[key]
 
 
 def _call(rows: cache.RowSet, call: Call | None, kind: str) -> None:
