@@ -11,9 +11,6 @@ from app import cache
 from tests import small
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
-SINGLE = small.DESCRIPTION.replace(
-    'values = ["fr", "it"]\nother = "elsewhere"', 'values = ["fr"]\nother = "elsewhere"'
-).replace('column = "page"\nvalues = [0, 1]', 'column = "one"\nvalues = [1]')
 
 
 def first_small_root(where: Path) -> Path:
