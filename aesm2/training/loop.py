@@ -4,16 +4,13 @@ A run is repeatable: initial weights, the order of rows and the gate noise come 
 the step alone, so that a resumed run ends in the same weights as an undisturbed one.
 """
 
-import contextlib
 import functools
 import math
 import operator
-import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,11 +29,13 @@ from aesm2.device import resolve_device
 from aesm2.errors import InputError
 from aesm2.evaluation import evaluate, measure, overall_auc
 from aesm2.inference import outputs
-from aesm2.losses import LossTerms, loss_terms, squared_norm
+from aesm2.losses import LossTerms, loss_terms
 from aesm2.models import Model, build
 from aesm2.routing.trace import layer_specs
 from aesm2.routing.utilisation import count
 from aesm2.selfcheck import reference
+from aesm2.training.interrupt import interrupts
+from aesm2.training.meter import Meter, diverged
 from aesm2.training.run import Position, Run
 
 Progress: TypeAlias = "tqdm[Any]"
@@ -78,7 +77,7 @@ def train(
     if not resume:
         run.start(config, dataset.text)
     fit = _Fit(run, model, config.training)
-    with _interrupts() as interrupted:
+    with interrupts() as interrupted:
         fit.run_to_end(batches, interrupted, progress)
         _finish(run, dataset, config, model, encoder, batches, fit.position)
         if interrupted and not fit.position.finished:
@@ -98,7 +97,7 @@ class _Fit:
 
     def __init__(self, run: Run, model: Model, config: TrainingConfig) -> None:
         self.run, self.model, self.config = run, model, config
-        self.position, self.meter = Position(), _Meter(model)
+        self.position, self.meter = Position(), Meter(model)
         self.optimizer = torch.optim.Adam(
             model.parameters(),
             lr=config.learning_rate,
@@ -197,7 +196,7 @@ def _validate(run: Run, model: Model, validation: Batch, position: Position) -> 
             counts.append(count(model.schema, specs, part.scenarios, output.routings))
     probability = np.concatenate(predicted)
     if not np.isfinite(probability).all():
-        raise _diverged("a prediction", math.nan, position.step)
+        raise diverged("a prediction", math.nan, position.step)
     metrics = measure(probability, validation, model.schema, paths=False)
     score = overall_auc(metrics)
     if score > position.score:
@@ -249,63 +248,6 @@ def _finish(
     checkpoint.save(run.checkpoint, name, config, model, encoder, steps, files)
 
 
-class _Meter:
-    """Means of the loss terms and the speed since the last reading."""
-
-    def __init__(self, model: Model) -> None:
-        self._model, self._layers = model, [spec.name for spec in layer_specs(model)]
-        self._reset()
-
-    def add(self, terms: LossTerms, rows: int) -> None:
-        """Add the means of one batch of `rows` rows."""
-        self._sums = [total.to(term.device) + term * rows for total, term in self._pairs(terms)]
-        self._rows += rows
-
-    def check(self, step: int) -> None:
-        """Raise InputError where a mean since the last reading is not finite."""
-        for term, total in zip(("loss", "kl_specific", "kl_shared"), self._sums, strict=True):
-            if not total.isfinite().all():
-                raise _diverged(term, (total / self._rows).tolist(), step)
-
-    def read(self, config: TrainingConfig, step: int) -> dict[str, Any]:
-        """Return means since the last reading; InputError where one is not finite."""
-        self.check(step)
-        tasks, specific, shared = ((total / self._rows).tolist() for total in self._sums)
-        values: dict[str, Any] = {
-            "loss": dict(zip(self._model.schema.tasks, tasks, strict=True)),
-            "kl_specific": dict(zip(self._layers, specific, strict=True)),
-            "kl_shared": dict(zip(self._layers, shared, strict=True)),
-            "l2": config.l2 * float(squared_norm(self._model)),
-            "rows_per_second": round(self._rows / (time.monotonic() - self._since)),
-        }
-        self._reset()
-        return values
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the sums so far, to be stored."""
-        sums = {str(index): total for index, total in enumerate(self._sums)}
-        return sums | {"rows": torch.tensor(self._rows)}
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Take up stored sums."""
-        self._rows = int(state.pop("rows"))
-        self._sums = [state[str(index)] for index in range(len(state))]
-
-    def _pairs(self, terms: LossTerms) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self._sums, terms, strict=True)
-
-    def _reset(self) -> None:
-        layers = len(self._layers)
-        self._sums = [torch.zeros(k) for k in (len(self._model.schema.tasks), layers, layers)]
-        self._rows, self._since = 0, time.monotonic()
-
-
-def _diverged(what: str, value: float | list[float], step: int) -> InputError:
-    return InputError(
-        f"training diverged: {what} is {value} by step {step}; try a lower learning_rate"
-    )
-
-
 def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     prefix = f"{part}."
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -342,24 +284,3 @@ def _describe(values: dict[str, Any], position: Position) -> str:
     losses = "  ".join(f"{task} {loss:.4f}" for task, loss in values["loss"].items())
     best = f"  AUC {100 * position.score:.2f}" if math.isfinite(position.score) else ""
     return f"{losses}{best}  {values['rows_per_second']} rows/s"
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C instead of raising it: the list is no longer empty. A second one raises."""
-    received: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    try:
-        previous = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not in the main thread, where no signal arrives
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, previous)

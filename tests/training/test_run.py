@@ -23,6 +23,7 @@ from aesm2.errors import InputError
 from aesm2.selfcheck import selfcheck
 from aesm2.training import loop
 from aesm2.training import run as run_module
+from aesm2.training.interrupt import interrupts
 from aesm2.training.loop import Interrupted
 from aesm2.training.run import Position, Run
 from tests import small
@@ -51,7 +52,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         taken = 0
 
         @contextlib.contextmanager
-        def interrupts() -> Iterator[list[int]]:
+        def stops() -> Iterator[list[int]]:
             yield received
 
         def step(*arguments: Any) -> Any:
@@ -61,7 +62,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
                 received.append(signal.SIGINT)
             return original(*arguments)
 
-        monkeypatch.setattr(loop, "_interrupts", interrupts)
+        monkeypatch.setattr(loop, "interrupts", stops)
         monkeypatch.setattr(loop, "_step", step)
 
     original = loop._step
@@ -244,7 +245,7 @@ def test_killed_outright_it_resumes_to_the_same_end(
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), loop._interrupts() as received:
+    with pytest.raises(KeyboardInterrupt), interrupts() as received:
         signal.raise_signal(signal.SIGINT)
         assert received == [signal.SIGINT]
         signal.raise_signal(signal.SIGINT)
@@ -255,7 +256,7 @@ def test_outside_the_main_thread_there_is_nothing_to_collect() -> None:
     found: list[list[int]] = []
 
     def look() -> None:
-        with loop._interrupts() as received:
+        with interrupts() as received:
             found.append(received)
 
     thread = threading.Thread(target=look)
