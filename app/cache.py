@@ -8,11 +8,13 @@ is what such an id stands for.
 import gc
 import os
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 import aesm2
@@ -142,3 +144,15 @@ def highlights(opened: Opened, rows: RowSet, task: int) -> Highlights:
 def _highlights(hash_: str, rows_id: str, task: int, _opened: Opened, _rows: RowSet) -> Highlights:
     with _opened.lock:
         return find_highlights(_opened.checkpoint.model, _rows.batch, task)
+
+
+def figure(
+    key: str, checkpoints: Sequence[Checkpoint], build: Callable[[], go.Figure]
+) -> go.Figure:
+    """Return a figure that `key` and the checkpoints determine; it must not be changed."""
+    return _figure(key, tuple(checkpoint.hash for checkpoint in checkpoints), build)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _figure(key: str, hashes: tuple[str, ...], _build: Callable[[], go.Figure]) -> go.Figure:
+    return _build()

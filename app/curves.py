@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from aesm2.evaluation import OVERALL
@@ -14,7 +15,7 @@ from aesm2.plots import training as training_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.routing.shares import ROLES, layer_shares
 from aesm2.training import history
-from app import state, widgets
+from app import cache, state, widgets
 from app.curves_runs import Run, stamp
 
 SMOOTHING = {"0": "none", "0.5": "light", "0.8": "medium", "0.95": "strong"}
@@ -105,7 +106,12 @@ def losses(runs: list[Run], chosen: Options) -> None:
         return
     last = next(iter(frames.values())).groupby("term", sort=False)["value"].last()
     widgets.chart(
-        training_plot.losses_figure(frames, chosen.x, stamp(runs)),
+        _drawn(
+            "losses",
+            runs,
+            chosen,
+            lambda: training_plot.losses_figure(frames, chosen.x, stamp(runs)),
+        ),
         _key("losses", runs, chosen),
         "Loss by term, as it enters the sum",
         LOSSES,
@@ -128,7 +134,12 @@ def validation(runs: list[Run], chosen: Options) -> None:
     best = {run.name: run.checkpoint.steps for run in runs}
     described = runs[0].checkpoint.description
     widgets.chart(
-        training_plot.validation_figure(frames, best, described, chosen.x, stamp(runs)),
+        _drawn(
+            "validation",
+            runs,
+            chosen,
+            lambda: training_plot.validation_figure(frames, best, described, chosen.x, stamp(runs)),
+        ),
         _key(f"validation-{chosen.by}", runs, chosen),
         "Validation AUC × 100",
         VALIDATION,
@@ -147,7 +158,12 @@ def divergences(runs: list[Run], chosen: Options) -> None:
                 icon=":material/info:")  # fmt: skip
         return
     widgets.chart(
-        training_plot.divergence_figure(frames, chosen.x, stamp(runs)),
+        _drawn(
+            "divergences",
+            runs,
+            chosen,
+            lambda: training_plot.divergence_figure(frames, chosen.x, stamp(runs)),
+        ),
         _key("divergences", runs, chosen),
         "How sharp the selection is: Σ KL over the chosen experts",
         DIVERGENCE,
@@ -248,6 +264,14 @@ def _step(last: int) -> int:
     """Return the step of the view, within the run; by default its end."""
     wanted = state.get("at")
     return min(int(wanted), last) if wanted.isdecimal() else last
+
+
+def _drawn(
+    kind: str, runs: list[Run], chosen: Options, build: Callable[[], go.Figure]
+) -> go.Figure:
+    """Return a figure of the runs, built once for these runs, their names and options."""
+    names = ", ".join(run.name for run in runs)
+    return cache.figure(f"{kind} {chosen} {names}", [run.checkpoint for run in runs], build)
 
 
 def _key(name: str, runs: list[Run], chosen: Options) -> str:
