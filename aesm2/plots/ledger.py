@@ -298,9 +298,7 @@ def by_expert(
 
 def _settled(figure: go.Figure, stamp: str, experts: int) -> go.Figure:
     """Finish a figure; the provenance stamp goes below the title of the horizontal axis."""
-    finish(figure, stamp, 104 + 24 * max(experts, 5))
-    figure.layout.annotations[-1].yshift = -44
-    return figure.update_layout(margin={"t": 30, "b": 62})
+    return finish(figure, stamp, 104 + 24 * max(experts, 5), top=30, bottom=62)
 
 
 def _band(expert: int) -> dict[str, Any]:

@@ -81,24 +81,32 @@ def provenance(description: Description) -> str:
     return f"{kind}: {description.title}, {description.licence}"
 
 
-def finish(figure: go.Figure, stamp: str, height: int) -> go.Figure:
+def finish(
+    figure: go.Figure,
+    stamp: str,
+    height: int,
+    top: int = 36,
+    bottom: int = 44,
+) -> go.Figure:
     """Give a figure its margins, fonts and provenance stamp; return it.
 
-    stamp: see `provenance`. height: pixels.
+    stamp: see `provenance`. height, and the margins top and bottom: pixels. The stamp stands at the
+    foot of the bottom margin.
     """
-    figure.update_layout(
+    stamped = {
+        "text": stamp, "name": "provenance", "xref": "paper", "yref": "paper", "x": 1, "y": 0,
+        "yshift": -(bottom - 8), "xanchor": "right", "yanchor": "top", "showarrow": False,
+        "font": {"size": 10}, "opacity": 0.7,
+    }  # fmt: skip
+    return figure.update_layout(  # at once: plotly checks every change, which takes its time
         height=height,
-        margin={"l": 8, "r": 8, "t": 36, "b": 44},
+        margin={"l": 8, "r": 8, "t": top, "b": bottom},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hoverlabel={"align": "left"},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        annotations=[*figure.layout.annotations, stamped],
     )
-    figure.add_annotation(
-        text=stamp, name="provenance", xref="paper", yref="paper", x=1, y=0, yshift=-36,
-        xanchor="right", yanchor="top", showarrow=False, font={"size": 10}, opacity=0.7,
-    )  # fmt: skip
-    return figure
 
 
 def stamp_of(figure: go.Figure) -> str:
