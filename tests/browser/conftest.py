@@ -3,6 +3,7 @@
 Clicks go by what a point means (its customdata), waits by what must appear; nothing sleeps.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "artifacts" / "screenshots"
@@ -104,12 +106,12 @@ class Visitor:
         """Return the page of the address."""
         return urlsplit(self.page.url).path
 
-    def shows(self, **view: str) -> None:
-        """Wait until the address holds this, among others."""
+    def shows(self, patience: int = PATIENCE, **view: str) -> None:
+        """Wait until the address holds this, among others; patience: ms."""
         wanted = {name.replace("__", "-"): value for name, value in view.items()}
         check = "w => { const q = new URLSearchParams(location.search);" \
             " return Object.entries(w).every(([k, v]) => (q.get(k) ?? '') === v) }"  # fmt: skip
-        self.page.wait_for_function(check, arg=wanted)
+        self.page.wait_for_function(check, arg=wanted, timeout=patience)
 
     def keyed(self, key: str) -> Locator:
         """Return the element of a Streamlit key."""
@@ -138,6 +140,20 @@ class Visitor:
         expect(hover.first).to_be_visible()
         self.page.mouse.down()
         self.page.mouse.up()
+
+    def click_until(self, chart: str, customdata: Any, seen: Callable[[int], object]) -> None:
+        """Click a point until `seen`, which waits for as many ms as it is given, does not fail.
+
+        A chart drawn anew under the mouse on a busy machine swallows a click; anybody would click
+        again.
+        """
+        for _ in range(2):
+            self.click_point(chart, customdata)
+            with contextlib.suppress(PlaywrightTimeout, AssertionError):
+                seen(PATIENCE // 4)
+                return
+        self.click_point(chart, customdata)
+        seen(PATIENCE)
 
     def fits(self) -> bool:
         """Whether nothing makes the page scroll sideways."""

@@ -22,9 +22,12 @@ def favourite(role: str, scenario: int) -> int:
 def test_a_cell_of_the_atlas_opens_its_rows_in_the_lens(visit: Visit) -> None:
     visitor = visit().open("atlas")
     cell, expert = visitor.keyed("atlas-cell"), favourite("shared", scenario=3)
-    visitor.click_point("atlas-own", ["tab.1", "shared", 0, "tab", 3, expert])
     told = rf"Expert {expert} as shared in tab\.1, tab 4: [1-9][\d,]* of [\d,]+ rows"
-    expect(cell).to_contain_text(re.compile(told))
+    visitor.click_until(
+        "atlas-own",
+        ["tab.1", "shared", 0, "tab", 3, expert],
+        lambda ms: expect(cell).to_contain_text(re.compile(told), timeout=ms),
+    )
     expect(visitor.page.get_by_text("rows take it: see below the chart")).to_be_visible()
     cell.get_by_role("button", name="Open the first in the Lens").click()
     visitor.shows(layer="tab.1", expert=str(expert), s__tab="4", rows="test")
@@ -60,8 +63,9 @@ def test_the_whole_cell_answers_not_only_its_middle(
 def test_a_cell_of_the_gate_matrix_is_explained(visit: Visit) -> None:
     visitor = visit().open("lens", layer="tab.1", expert="0")
     for expert in (3, 5):
-        visitor.click_point("lens-gates", expert)
-        visitor.shows(expert=str(expert))
+        visitor.click_until(
+            "lens-gates", expert, lambda ms, k=expert: visitor.shows(ms, expert=str(k))
+        )
         expect(visitor.chosen("expert")).to_have_value(re.compile(f"expert {expert}$"))
         sentence = visitor.page.get_by_text(re.compile(rf"[Ee]xpert {expert}\b")).last
         expect(sentence).to_be_visible()
@@ -71,6 +75,7 @@ def test_a_cell_of_the_gate_matrix_is_explained(visit: Visit) -> None:
 def test_a_layer_of_the_architecture_becomes_the_current_one(visit: Visit) -> None:
     visitor = visit().open()
     expect(visitor.chosen("layer")).to_have_value("tab.1")
-    visitor.click_point("home-architecture", ["task.1"])
-    visitor.shows(layer="task.1")
+    visitor.click_until(
+        "home-architecture", ["task.1"], lambda ms: visitor.shows(ms, layer="task.1")
+    )
     expect(visitor.chosen("layer")).to_have_value("task.1")
