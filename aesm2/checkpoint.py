@@ -24,6 +24,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
@@ -33,7 +34,7 @@ from aesm2.config import Config, Strict, parse
 from aesm2.data.batch import Batch
 from aesm2.data.dataset import read_table
 from aesm2.data.description import Description, read_description
-from aesm2.data.encoder import Encoder, require_columns
+from aesm2.data.encoder import Encoder, require_columns, task_exists
 from aesm2.device import resolve_device
 from aesm2.errors import InputError
 from aesm2.evaluation import evaluate
@@ -103,11 +104,17 @@ class Checkpoint:
         return self.encoder.encode(frame, labels)
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Probability of each task for each row: one column a task, the frame's index."""
-        names = [task.name for task in self.description.task]
-        return pd.DataFrame(
-            probabilities(self.model, self.encode(frame)), columns=names, index=frame.index
-        )
+        """Probability of each task for each row: one column a task, the frame's index.
+
+        NaN where a task does not exist in the row's scenario.
+        """
+        batch, described = self.encode(frame), self.description
+        predicted = probabilities(self.model, batch)
+        for position, task in enumerate(described.task):
+            exists = task_exists(task, described, batch.scenarios.numpy())
+            predicted[~exists, position] = np.nan
+        names = [task.name for task in described.task]
+        return pd.DataFrame(predicted, columns=names, index=frame.index)
 
     def trace(self, frame: pd.DataFrame) -> RoutingTrace:
         """Trace the expert selection of each row through every layer."""

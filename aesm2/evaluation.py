@@ -38,9 +38,9 @@ def measure(
     """Measure predictions on labelled rows: one line a scope, scenario and task.
 
     predicted: (rows, tasks) in [0, 1]. scope is "all", the name of a level, or "path" for
-    fine-grained scenarios (left out where `paths` is False). Columns: n, positives, rate,
-    mean_prediction, auc with its 95 % interval auc_low and auc_high (undefined, NaN, where a class
-    is missing), log_loss in nats.
+    fine-grained scenarios (left out where `paths` is False). Columns: n (rows with a label),
+    positives, rate, mean_prediction, auc with its 95 % interval auc_low and auc_high (undefined,
+    NaN, where a class is missing), log_loss in nats.
     """
     if batch.labels is None:
         raise ValueError("evaluation needs labels")
@@ -62,12 +62,20 @@ def measure(
     return pd.DataFrame(lines)
 
 
-def overall_auc(metrics: pd.DataFrame) -> float:
-    """Mean over the tasks of the AUC over all rows: what early stopping maximises."""
-    return float(metrics.loc[metrics["scope"] == OVERALL, "auc"].mean())
+def overall_score(metrics: pd.DataFrame) -> float:
+    """What early stopping maximises: the mean over the tasks of the AUC over all rows.
+
+    Where no task has both classes it is minus the mean log loss, so that the best weights are
+    still told apart.
+    """
+    overall = metrics[metrics["scope"] == OVERALL]
+    defined = overall["auc"].notna().any()
+    return float(overall["auc"].mean() if defined else -overall["log_loss"].mean())
 
 
 def _measure(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    known = ~np.isnan(labels)
+    labels, predicted = labels[known], predicted[known]
     area = auc(labels, predicted)
     some = len(labels) > 0
     return {

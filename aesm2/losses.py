@@ -13,8 +13,9 @@ from aesm2.models.output import Output
 class LossTerms(NamedTuple):
     """Means over the rows of a batch.
 
-    tasks: L_k of each task (Eq. 19), (tasks,). specific, shared: Σ_{k ∈ E} KL of each layer
-    (Eq. 20), (layers,); in a task layer also summed over its tasks.
+    tasks: L_k of each task (Eq. 19), (tasks,), summed over the rows that have its label and divided
+    by all rows, so that a row weighs the same whatever its batch. specific, shared: Σ_{k ∈ E} KL of
+    each layer (Eq. 20), (layers,); in a task layer also summed over its tasks.
     """
 
     tasks: Tensor
@@ -32,8 +33,9 @@ class LossTerms(NamedTuple):
 
 
 def loss_terms(output: Output, labels: Tensor) -> LossTerms:
-    """Compute every term for one batch; labels: (rows, tasks) of 0 and 1."""
-    tasks = cross_entropy(output.log_probability, labels).mean(0)
+    """Compute every term for one batch; labels: (rows, tasks) of 0 and 1, NaN where unknown."""
+    known = ~labels.isnan()
+    tasks = (cross_entropy(output.log_probability, labels.nan_to_num(0)) * known).mean(0)
     specific, shared = auxiliary_terms(output.routings, output.logits)
     return LossTerms(tasks, specific, shared)
 

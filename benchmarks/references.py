@@ -28,7 +28,7 @@ from aesm2.config import read_config
 from aesm2.data.batch import Batch
 from aesm2.data.dataset import SPLITS, SplitName, rows_of
 from aesm2.data.encoder import Encoder
-from aesm2.evaluation import OVERALL, measure, overall_auc
+from aesm2.evaluation import OVERALL, measure, overall_score
 from benchmarks.harness import ROOT, header, machine, table
 
 NEURAL = {"MLP": "configs/mlp_kuairand.toml", "AESM²": "configs/kuairand.toml"}
@@ -135,7 +135,7 @@ def boosting(
     best, score, models = {}, -np.inf, []
     for settings in tqdm(grid, desc=BOOSTED, unit="setting"):
         fitted = [fit_trees(data, task, fixed | settings, trees) for task in _tasks(data)]
-        found = overall_auc(measure_trees(data, fitted, "validation", settings["ids"]))
+        found = overall_score(measure_trees(data, fitted, "validation", settings["ids"]))
         if found > score:
             best, score, models = settings, found, fitted
     rounds = [model.best_iteration for model in models]

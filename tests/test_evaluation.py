@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aesm2.data.batch import Batch
 from aesm2.data.schema import Schema
-from aesm2.evaluation import evaluate, measure, overall_auc, path_index, path_names
+from aesm2.evaluation import evaluate, measure, overall_score, path_index, path_names
 from aesm2.inference import probabilities
 from tests import small
 from tests.models import cases
@@ -128,12 +128,30 @@ def test_paths_are_left_out_on_request_and_with_a_single_level() -> None:
 def test_the_score_is_the_mean_of_the_tasks_over_all_rows() -> None:
     metrics = measure(*case(), SHAPE)
     overall = metrics[metrics["scope"] == "all"]["auc"]
-    assert overall_auc(metrics) == pytest.approx(overall.sum() / 2)
+    assert overall_score(metrics) == pytest.approx(overall.sum() / 2)
     without = metrics.assign(auc=metrics["auc"].where(metrics["task"] == "ctr"))
-    assert overall_auc(without) == overall.iloc[0]  # an undefined task does not count
+    assert overall_score(without) == overall.iloc[0]  # an undefined task does not count
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert math.isnan(overall_auc(metrics.assign(auc=math.nan)))
+        undefined = overall_score(metrics.assign(auc=math.nan))
+    losses = metrics[metrics["scope"] == "all"]["log_loss"]
+    assert undefined == pytest.approx(-losses.mean())
+
+
+def test_rows_without_a_label_do_not_count() -> None:
+    predicted, batch = case()
+    assert batch.labels is not None
+    masked = batch.labels.clone()
+    masked[::3, 1] = math.nan
+    found = measure(predicted, Batch(batch.fields, batch.scenarios, masked), SHAPE)
+    kept = torch.arange(len(batch)) % 3 != 0
+    wanted = measure(predicted[kept.numpy()], batch[kept], SHAPE)
+    every = measure(predicted, batch, SHAPE)
+    of = {name: frame[frame["task"] == SHAPE.tasks[1]] for name, frame in
+          {"found": found, "wanted": wanted}.items()}  # fmt: skip
+    pd.testing.assert_frame_equal(of["found"], of["wanted"])
+    first = SHAPE.tasks[0]
+    pd.testing.assert_frame_equal(found[found["task"] == first], every[every["task"] == first])
 
 
 def test_labels_are_needed() -> None:

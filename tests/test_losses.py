@@ -105,6 +105,24 @@ def routing(
     return Routing(logits, torch.empty(0), chosen, torch.empty(0))
 
 
+def test_rows_without_a_label_have_no_loss_and_no_gradient() -> None:
+    logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([[1, 1], [0, 0], [1, math.nan], [1, 0], [0, math.nan], [1, 1]]).double()
+    logits.requires_grad_()
+    terms = loss_terms(Output(logits, along_chain(logits, (-1, -1))), labels)
+    terms.tasks.sum().backward()
+    assert logits.grad is not None
+    for task, rows in ((0, range(6)), (1, (0, 1, 3, 5))):
+        wanted = 0.0
+        for row in rows:
+            p = 1 / (1 + math.exp(-logits[row, task].item()))
+            wanted -= math.log(p if labels[row, task] else 1 - p) / 6
+            slope = (p - labels[row, task].item()) / 6
+            assert logits.grad[row, task].item() == pytest.approx(slope, abs=1e-12)
+        assert terms.tasks[task].item() == pytest.approx(wanted, abs=1e-12)
+    assert logits.grad[[2, 4], 1].tolist() == [0, 0]
+
+
 def test_auxiliary_terms_sum_chosen_experts_and_average_rows() -> None:
     scenario = routing(
         [[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]],

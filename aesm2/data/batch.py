@@ -12,8 +12,8 @@ class Batch:
 
     fields: index of each feature's value within its field, (rows, fields) integer.
     scenarios: index of the row's scenario at each level, (rows, levels) integer.
-    labels: 0 or 1 for each task, already multiplied along the chain, (rows, tasks) float32; None
-    where the rows have no labels.
+    labels: 0 or 1 for each task, already multiplied along the chain, NaN where unknown,
+    (rows, tasks) float32; None where the rows have no labels.
     """
 
     fields: Tensor

@@ -1,5 +1,6 @@
 """A dataset on disk: its description, its rows, its splits."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,8 +8,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from aesm2.data.description import DESCRIPTION, Description, Interval, read_description
-from aesm2.data.encoder import require_columns
+from aesm2.data.cleaning import cleaned
+from aesm2.data.description import (
+    DESCRIPTION,
+    Description,
+    Interval,
+    RandomSplit,
+    Split,
+    read_description,
+)
+from aesm2.data.encoder import as_text, require_columns
 from aesm2.data.history import history_columns
 from aesm2.errors import InputError
 
@@ -44,6 +53,7 @@ class Dataset:
             raise InputError(f"{self.folder / source.table}: no rows")
         for join in source.join:
             frame = _join(frame, read_table(self.folder / join.table), join.on, join.table)
+        frame = cleaned(frame, source)
         require_columns(frame, list(source.keep), "source.keep: the table")
         if described.history:
             blocks = [frame]
@@ -64,16 +74,10 @@ class Dataset:
 
     def _split(self, frame: pd.DataFrame) -> pd.Series:
         described = self.description.split
-        require_columns(frame, [described.column], "split: the table")
-        column = frame[described.column]
-        if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "date":
-            column = pd.to_datetime(column)
-        codes = np.full(len(frame), -1)
-        for code, name in enumerate(SPLITS):
-            inside = _inside(column, getattr(described, name), name)
-            if (codes[inside] >= 0).any():
-                raise InputError(f"split.{name} overlaps split.{SPLITS[codes[inside].max()]}")
-            codes[inside] = code
+        if described.random is not None:
+            codes = _drawn(frame, described.random)
+        else:
+            codes = _by_intervals(frame, described)
         kind = pd.CategoricalDtype(list(SPLITS))
         return pd.Series(pd.Categorical.from_codes(codes, dtype=kind), index=frame.index)
 
@@ -123,14 +127,48 @@ def _join(frame: pd.DataFrame, table: pd.DataFrame, on: str, name: str) -> pd.Da
         raise InputError(f"{name}: '{on}' holds {kinds}") from None
 
 
+def _drawn(frame: pd.DataFrame, drawn: RandomSplit) -> np.ndarray:
+    """Index in SPLITS of each row by a hash of seed and key, or row number."""
+    names = pd.Series(frame.index.map(lambda row: f"row {row}"), index=frame.index)
+    if drawn.key is not None:
+        require_columns(frame, [drawn.key], "split.random.key: the table")
+        names = as_text(frame[drawn.key]).reindex(frame.index).fillna(names)
+    hashes = pd.util.hash_array(names.to_numpy(object), hash_key=f"{drawn.seed:016d}")
+    share = hashes.astype(np.float64) / 2**64
+    return np.digitize(share, [1 - drawn.validation - drawn.test, 1 - drawn.test])
+
+
+def _by_intervals(frame: pd.DataFrame, described: Split) -> np.ndarray:
+    """Index in SPLITS of each row by the interval its value lies in, or -1."""
+    require_columns(frame, [str(described.column)], "split: the table")
+    column = frame[described.column]
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "date":
+        column = pd.to_datetime(column)
+    codes = np.full(len(frame), -1)
+    for code, name in enumerate(SPLITS):
+        inside = _inside(column, getattr(described, name), name)
+        if (codes[inside] >= 0).any():
+            raise InputError(f"split.{name} overlaps split.{SPLITS[codes[inside].max()]}")
+        codes[inside] = code
+    return codes
+
+
+def _is_day(column: pd.Series, bound: object) -> bool:
+    """Whether the bound of timestamps is a day, which then is included to its end."""
+    timestamps = pd.api.types.is_datetime64_any_dtype(column)
+    return timestamps and re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(bound)) is not None
+
+
 def _inside(column: pd.Series, interval: Interval, name: str) -> np.ndarray:
     try:
         inside = column.notna()
         if interval.first is not None:
             inside &= column >= interval.first
-        if interval.last is not None:
+        if interval.last is not None and _is_day(column, interval.last):
+            inside &= column < pd.Timestamp(interval.last) + pd.Timedelta(days=1)
+        elif interval.last is not None:
             inside &= column <= interval.last
-    except TypeError:
+    except (TypeError, ValueError):
         raise InputError(
             f"split.{name}: '{column.name}' holds {column.dtype}, which cannot be compared with"
             f" {interval.first if interval.first is not None else interval.last!r}"

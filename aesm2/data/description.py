@@ -1,5 +1,6 @@
 """What a dataset is, as a file a person can write: `dataset.toml`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from aesm2.errors import InputError, nearest
 
 DESCRIPTION = "dataset.toml"
 RESERVED = frozenset({"all", "impressions", "path", "split", "task"})  # tables of results use them
+TRUTH = "truth_"  # columns of a simulation's truth begin so; nothing a model sees may read them
 Scalar = int | float | str
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -25,14 +27,18 @@ class Source(Strict):
     """Where the rows are: a parquet or CSV table, and tables joined to it.
 
     table: path relative to the description. keep: column → the values whose rows are kept, after
-    history has been computed on all rows. time: the column that orders rows, needed by history,
-    in any unit.
+    history has been computed on all rows. time: the column that orders rows, needed by history:
+    numbers in any unit, or timestamps, counted in seconds. dates: column → how its text spells a
+    date, as in strptime ("%d/%m/%Y"). missing: values that mean "missing" in every column, such as
+    "-" or -999.
     """
 
     table: str
     join: tuple[Join, ...] = ()
     keep: dict[str, tuple[Scalar, ...]] = {}
     time: str | None = None
+    dates: dict[str, str] = {}
+    missing: tuple[Scalar, ...] = ()
 
 
 class Interval(Strict):
@@ -42,24 +48,54 @@ class Interval(Strict):
     last: Scalar | None = None
 
 
-class Split(Strict):
-    """Train, validation and test as three disjoint intervals of one column."""
+class RandomSplit(Strict):
+    """Shares of rows drawn for validation and test; the others are for training.
 
-    column: str
-    train: Interval
-    validation: Interval
-    test: Interval
+    key: rows with the same value of this column, such as a user or a search, stay together. The
+    draw is a hash of seed and key, or row number: it does not change when rows are added.
+    """
+
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+    key: str | None = None
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _some_training(self) -> "RandomSplit":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test together leave no rows for training")
+        return self
+
+
+class Split(Strict):
+    """Train, validation and test as three disjoint intervals of one column, or drawn at random."""
+
+    column: str | None = None
+    train: Interval | None = None
+    validation: Interval | None = None
+    test: Interval | None = None
+    random: RandomSplit | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Split":
+        given = [n for n in ("column", "train", "validation", "test") if getattr(self, n)]
+        if self.random is not None and given:
+            raise ValueError(f"random and {given[0]} exclude each other")
+        if self.random is None and len(given) < 4:
+            raise ValueError("needs column, train, validation and test, or random")
+        return self
 
 
 class Level(Strict):
     """One level of the scenario hierarchy, outermost first.
 
+    column: may be left out where there is one scenario, which then is that of every row.
     values: the scenarios, in the order of the gates. other: a last scenario for every value not
     listed; without it such a value is an error. title: how the level is called on screen.
     """
 
     name: Name
-    column: str
+    column: str | None = None
     values: tuple[int | str, ...] = Field(min_length=1)
     other: str | None = None
     title: str = ""
@@ -69,18 +105,32 @@ class Level(Strict):
         """Names of the scenarios, one a gate."""
         return tuple(map(str, self.values)) + ((self.other,) if self.other is not None else ())
 
+    @model_validator(mode="after")
+    def _has_column(self) -> "Level":
+        if self.column is None and len(self.scenarios) > 1:
+            raise ValueError("a level of several scenarios needs a column")
+        return self
+
 
 class Task(Strict):
     """One binary task; with `follows`, positive only where that task is positive too.
 
-    label: column of 0 and 1. conditional: name of the probability given the task it follows
-    (of CVR in CTCVR = CTR · CVR). title: how the task is called on screen.
+    label: column of 0 and 1, or of any values where `positive` lists those that count as 1.
+    only: level → the scenarios in which the task exists; elsewhere rows have no label for it.
+    may_be_missing: rows may lack the label; otherwise a missing label is an error. Where the task
+    it follows is 0, the label is 0 and may always be missing.
+    conditional: name of the probability given the task it follows (of CVR in CTCVR = CTR · CVR).
+    value: column with what a positive is worth, such as a price. title: how it is called on screen.
     """
 
     name: Name
     label: str
+    positive: tuple[Scalar, ...] = ()
     follows: str | None = None
     conditional: str | None = None
+    only: dict[str, tuple[Scalar, ...]] = {}
+    may_be_missing: bool = False
+    value: str | None = None
     title: str = ""
 
 
@@ -168,6 +218,7 @@ class Description(Strict):
                     f"{nearest(task.follows, earlier)}"
                 )
             earlier.append(task.name)
+        self._check_only()
         if "split" in {*self.input_columns, *(task.label for task in self.task)}:
             raise ValueError(
                 "the column 'split' is replaced by the name of each row's split: it cannot be a"
@@ -181,7 +232,46 @@ class Description(Strict):
                 raise ValueError(
                     f"feature '{name}' reads '{column}', which is known only after the impression"
                 )
+        for what, columns in self._columns_used():
+            if truth := [column for column in columns if column.startswith(TRUTH)]:
+                raise ValueError(
+                    f"{what} reads '{truth[0]}': columns that begin with '{TRUTH}' hold the truth"
+                    " of a simulation, which no model may see"
+                )
         return self
+
+    def _check_only(self) -> None:
+        levels = {level.name: level.scenarios for level in self.level}
+        tasks = {task.name: task for task in self.task}
+        for task in self.task:
+            for level, values in task.only.items():
+                if level not in levels:
+                    hint = nearest(level, levels)
+                    raise ValueError(f"task '{task.name}': only: no level '{level}'{hint}")
+                wrong = sorted(set(map(str, values)) - set(levels[level]))
+                if wrong or not values:
+                    known = ", ".join(levels[level])
+                    what = f"no scenario '{wrong[0]}'" if wrong else "no scenario is named"
+                    raise ValueError(f"task '{task.name}': only.{level}: {what} (known: {known})")
+            for level, values in (tasks[task.follows].only if task.follows else {}).items():
+                if not set(map(str, task.only.get(level, levels[level]))) <= set(map(str, values)):
+                    raise ValueError(
+                        f"task '{task.name}' follows '{task.follows}', which exists only in some"
+                        f" scenarios of '{level}': it can exist only there too; say so in only"
+                    )
+
+    def _columns_used(self) -> list[tuple[str, list[str]]]:
+        """Columns read by each part of the description, except `keep`."""
+        drawn = self.split.random
+        parts: list[tuple[str, list[str | None]]] = [
+            ("source", [self.source.time, *(join.on for join in self.source.join)]),
+            ("split", [self.split.column, drawn.key if drawn else None]),
+        ]
+        parts += [(f"feature '{name}'", [f.column or name]) for name, f in self.fields.items()]
+        parts += [(f"level '{level.name}'", [level.column]) for level in self.level]
+        parts += [(f"task '{task.name}'", [task.label, task.value]) for task in self.task]
+        parts += [(f"history '{b.name}'", [*b.keys, *b.outcomes]) for b in self.history]
+        return [(what, [c for c in columns if c is not None]) for what, columns in parts]
 
     @property
     def fields(self) -> dict[str, Feature]:
@@ -195,11 +285,16 @@ class Description(Strict):
         outcomes = (outcome for block in self.history for outcome in block.outcomes)
         return frozenset((*labels, *outcomes, *self.never_features))
 
+    def exists(self, task: Task, scenarios: Mapping[str, str]) -> bool:
+        """Whether a task exists in a scenario, given as level → scenario."""
+        return all(scenarios[level] in map(str, values) for level, values in task.only.items())
+
     @property
     def input_columns(self) -> tuple[str, ...]:
         """Columns that a row must have to be predicted: features and scenario levels."""
         columns = [feature.column or name for name, feature in self.fields.items()]
-        return tuple(dict.fromkeys([*columns, *(level.column for level in self.level)]))
+        levels = (level.column for level in self.level if level.column is not None)
+        return tuple(dict.fromkeys([*columns, *levels]))
 
     @property
     def parents(self) -> tuple[int, ...]:

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from aesm2.data.batch import Batch
-from aesm2.data.description import Description, Feature, Level
+from aesm2.data.cleaning import cleaned
+from aesm2.data.description import Description, Feature, Level, Task
 from aesm2.data.schema import Schema
 from aesm2.errors import InputError, nearest
 from aesm2.layers.embedding import FIRST_VALUE, MISSING, UNSEEN
@@ -38,7 +39,7 @@ class Encoder:
         for name, feature in description.fields.items():
             column = training[feature.column or name]
             if feature.kind == "categorical":
-                counts = _as_text(column).value_counts()
+                counts = as_text(column).value_counts()
                 categories[name] = tuple(sorted(counts.index[counts >= feature.min_count]))
             else:
                 edges[name] = _quantile_edges(_as_numbers(column, name), feature.buckets)
@@ -66,6 +67,7 @@ class Encoder:
         described = self.description
         needed = [*described.input_columns, *(task.label for task in described.task if labels)]
         require_columns(frame, needed, "the table")
+        frame = cleaned(frame, described.source)
         fields = np.empty((len(frame), len(described.fields)), np.int32)
         for position, (name, feature) in enumerate(described.fields.items()):
             fields[:, position] = self._encode_field(frame, name, feature)
@@ -75,7 +77,7 @@ class Encoder:
         return Batch(
             torch.from_numpy(fields),
             torch.from_numpy(scenarios),
-            torch.from_numpy(read_labels(frame, described)) if labels else None,
+            torch.from_numpy(read_labels(frame, described, scenarios)) if labels else None,
         )
 
     def value_names(self, name: str) -> list[str]:
@@ -141,6 +143,8 @@ def require_columns(frame: pd.DataFrame, columns: list[str] | tuple[str, ...], w
 
 def encode_scenario(frame: pd.DataFrame, level: Level) -> np.ndarray:
     """Index of each row's scenario at one level, (rows,) int64."""
+    if level.column is None:
+        return np.zeros(len(frame), np.int64)
     codes, values = pd.factorize(frame[level.column], use_na_sentinel=False)
     known = pd.Index(list(map(str, level.values)), dtype=object)
     found = known.get_indexer(pd.Index(_texts(values), dtype=object))
@@ -157,27 +161,60 @@ def encode_scenario(frame: pd.DataFrame, level: Level) -> np.ndarray:
     return scenario.astype(np.int64)
 
 
-def read_labels(frame: pd.DataFrame, description: Description) -> np.ndarray:
-    """Labels of every task, multiplied along the chain, (rows, tasks) float32."""
+def read_labels(frame: pd.DataFrame, description: Description, scenarios: np.ndarray) -> np.ndarray:
+    """Labels of every task, multiplied along the chain, (rows, tasks) float32; NaN where unknown.
+
+    A label is unknown in scenarios where the task does not exist, and where it is missing and may
+    be. After a 0 in the task it follows it is 0, whatever the table says.
+    scenarios: (rows, levels), see `encode_scenario`.
+    """
     labels = np.empty((len(frame), len(description.task)), np.float32)
     for position, (task, parent) in enumerate(
         zip(description.task, description.parents, strict=True)
     ):
-        own = _as_numbers(frame[task.label], task.label)
-        wrong = ~np.isin(own, (0, 1))
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise InputError(
-                f"row {row}: label '{task.label}' is {frame[task.label].iloc[row]!s}, not 0 or 1"
-            )
-        labels[:, position] = own if parent < 0 else own * labels[:, parent]
+        exists = task_exists(task, description, scenarios)
+        after_zero = labels[:, parent] == 0 if parent >= 0 else np.zeros(len(frame), bool)
+        own = _read_label(frame[task.label].where(exists), task, ~exists | after_zero)
+        labels[:, position] = np.where(after_zero & exists, 0, own)
     return labels
 
 
-def _as_text(column: pd.Series) -> pd.Series:
+def task_exists(task: Task, description: Description, scenarios: np.ndarray) -> np.ndarray:
+    """Whether the task exists in each row's scenario, (rows,) bool; scenarios: (rows, levels)."""
+    exists = np.ones(len(scenarios), bool)
+    for position, level in enumerate(description.level):
+        if level.name in task.only:
+            names = set(map(str, task.only[level.name]))
+            exists &= np.array([name in names for name in level.scenarios])[scenarios[:, position]]
+    return exists
+
+
+def _read_label(column: pd.Series, task: Task, may_lack: np.ndarray) -> np.ndarray:
+    """Read one label column, (rows,), NaN where missing; may_lack: rows that need no label."""
+    if task.positive:
+        codes, values = pd.factorize(column)
+        positive = np.isin(_texts(values), _texts(task.positive))
+        own = np.append(positive.astype(np.float64), np.nan)[codes]
+    else:
+        own = _as_numbers(column, task.label)
+    missing = np.isnan(own)
+    wrong = np.where(missing, ~may_lack & (not task.may_be_missing), ~np.isin(own, (0, 1)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        remedy = "list the values that count as 1 in `positive`"
+        if missing[row]:
+            remedy = "set may_be_missing = true if rows may lack it"
+        raise InputError(
+            f"row {row}: label '{task.label}' is {column.iloc[row]!s}, not 0 or 1; {remedy}"
+        )
+    return own
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Present values as text, spelt alike whatever their type; missing ones are left out."""
     codes, values = pd.factorize(column)
     texts = np.array([*_texts(values), None], dtype=object)
-    return pd.Series(texts[codes]).dropna()
+    return pd.Series(texts[codes], index=column.index).dropna()
 
 
 def _texts(values: Any) -> list[str]:

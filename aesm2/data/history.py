@@ -53,7 +53,7 @@ class _Past:
 
 
 def _instants(column: pd.Series) -> np.ndarray:
-    """Return a time column as int64, or as float64 where it has fractions."""
+    """Return a time column as int64, as float64 where it has fractions, timestamps in seconds."""
     is_time = pd.api.types.is_datetime64_any_dtype(column)
     if not is_time and not pd.api.types.is_numeric_dtype(column):
         raise InputError(
@@ -62,6 +62,8 @@ def _instants(column: pd.Series) -> np.ndarray:
     if column.isna().any():
         row = int(np.argmax(column.isna()))
         raise InputError(f"row {row}: '{column.name}' is missing; history needs every row's time")
+    if is_time:
+        return column.astype("datetime64[us]").astype("int64").to_numpy() / 1e6
     fractions = pd.api.types.is_float_dtype(column)
     return column.astype("float64" if fractions else "int64").to_numpy()
 

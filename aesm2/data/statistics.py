@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from aesm2.data.batch import Batch
@@ -13,18 +14,21 @@ def scenario_statistics(batches: Mapping[SplitName, Batch], schema: Schema) -> p
     """Count rows and positives of each split and fine-grained scenario.
 
     batches: split name → labelled rows. Columns: split, one a level, impressions, one a task with
-    its positives. Scenarios without rows are left out.
+    its positives, NaN where no row has a label. Scenarios without rows are left out.
     """
     parts = []
     for split, batch in batches.items():
         if batch.labels is None:
             raise ValueError(f"the {split} rows have no labels")
         frame = pd.DataFrame(batch.scenarios.numpy(), columns=list(schema.level_names))
-        frame[list(schema.tasks)] = batch.labels.numpy().astype(int)
+        frame[list(schema.tasks)] = batch.labels.numpy().astype(np.float64)
         grouped = frame.groupby(list(schema.level_names))
-        counted = grouped[list(schema.tasks)].sum().assign(impressions=grouped.size())
+        counted = grouped[list(schema.tasks)].sum(min_count=1).assign(impressions=grouped.size())
         parts.append(counted.reset_index().assign(split=split))
     statistics = pd.concat(parts, ignore_index=True)
+    for task in schema.tasks:
+        if statistics[task].notna().all():
+            statistics[task] = statistics[task].astype(int)
     for level, names in zip(schema.level_names, schema.levels, strict=True):
         statistics[level] = statistics[level].map(dict(enumerate(names)))
     return statistics[["split", *schema.level_names, "impressions", *schema.tasks]]

@@ -27,7 +27,7 @@ from aesm2.data.encoder import Encoder
 from aesm2.data.statistics import scenario_statistics
 from aesm2.device import resolve_device
 from aesm2.errors import InputError
-from aesm2.evaluation import evaluate, measure, overall_auc
+from aesm2.evaluation import evaluate, measure, overall_score
 from aesm2.inference import outputs
 from aesm2.losses import LossTerms, loss_terms
 from aesm2.models import Model, build
@@ -198,7 +198,7 @@ def _validate(run: Run, model: Model, validation: Batch, position: Position) -> 
     if not np.isfinite(probability).all():
         raise diverged("a prediction", math.nan, position.step)
     metrics = measure(probability, validation, model.schema, paths=False)
-    score = overall_auc(metrics)
+    score = overall_score(metrics)
     if score > position.score:
         position.score, position.best_step = score, position.step
         position.evaluations_since_best = 0
@@ -282,5 +282,5 @@ def _generator(
 
 def _describe(values: dict[str, Any], position: Position) -> str:
     losses = "  ".join(f"{task} {loss:.4f}" for task, loss in values["loss"].items())
-    best = f"  AUC {100 * position.score:.2f}" if math.isfinite(position.score) else ""
+    best = f"  AUC {100 * position.score:.2f}" if position.score > 0 else ""
     return f"{losses}{best}  {values['rows_per_second']} rows/s"

@@ -259,3 +259,79 @@ def test_rows_are_numbered_whatever_index_a_parquet_file_carries(
 def test_columns_that_parquet_names_by_numbers_are_named_by_text(tmp_path: Path) -> None:
     pd.DataFrame({0: [1], 1: [2]}).to_parquet(tmp_path / "x.parquet")
     assert list(read_table(tmp_path / "x.parquet").columns) == ["0", "1"]
+
+
+RANDOM = {"random": {"validation": 0.2, "test": 0.3, "seed": 4}}
+
+
+def drawn(rows: int, split: dict[str, Any], log: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A long log whose rows are split at random."""
+    if log is None:
+        log = pd.concat([LOG] * (rows // len(LOG) + 1), ignore_index=True).head(rows)
+        log["user"] = [number % 700 for number in range(rows)]
+    described = describe(("split", split), ("level.0.values", [0, 1, 5]))
+    return Dataset(described, "", Path())._split(log).to_frame("split").join(log)
+
+
+def test_a_random_split_has_the_shares_asked_for() -> None:
+    shares = drawn(20_000, RANDOM)["split"].value_counts(normalize=True)
+    for name, wanted in {"train": 0.5, "validation": 0.2, "test": 0.3}.items():
+        error = (wanted * (1 - wanted) / 20_000) ** 0.5
+        assert abs(shares[name] - wanted) < 4 * error
+
+
+def test_a_random_split_is_the_rows_own() -> None:
+    """The same rows stay where they were when others come, and another seed draws others."""
+    few, many = drawn(500, RANDOM)["split"], drawn(5000, RANDOM)["split"]
+    assert list(few) == list(many[:500])
+    other = drawn(500, {"random": RANDOM["random"] | {"seed": 5}})["split"]
+    assert 0.2 < (few == other).mean() < 0.6  # 0.38 where they are independent
+
+
+def test_rows_of_one_key_stay_together() -> None:
+    frame = drawn(5000, {"random": RANDOM["random"] | {"key": "user"}})
+    assert frame.groupby("user")["split"].nunique().max() == 1
+    assert frame.drop_duplicates("user")["split"].nunique() == 3
+    lost = frame.drop(columns="split").assign(user=float("nan"))
+    without = drawn(5000, {"random": RANDOM["random"] | {"key": "user"}}, lost)
+    assert list(without["split"]) == list(drawn(5000, RANDOM)["split"])  # a missing key is no key
+
+
+def test_dates_as_text_are_ordered_as_time(tmp_path: Path) -> None:
+    """As text, 01.02.2024 comes before 31.01.2024."""
+    days = ["30.01.2024", "31.01.2024", "01.02.2024", "02.02.2024", "03.02.2024", "-"]
+    split = {
+        "column": "day",
+        "train": {"last": "2024-01-31"},
+        "validation": {"first": "2024-02-01", "last": "2024-02-01"},
+        "test": {"first": "2024-02-02"},
+    }
+    changes = (("split", split), ("source.dates", {"day": "%d.%m.%Y"}), ("source.missing", ["-"]))
+    log = LOG.assign(day=days)
+    found = dataset(tmp_path, *changes, log=log).frame()["split"]
+    assert list(found[:5]) == ["train", "train", "validation", "test", "test"]
+    assert found.isna().tolist() == [False] * 5 + [True]
+    message = error(dataset(tmp_path, *changes, log=log.assign(day=["2024-01-30", *days[1:]])))
+    assert message.startswith("row 0: 'day' is '2024-01-30', no date of the form '%d.%m.%Y'")
+
+
+def test_dates_as_numbers_are_ordered_as_time(tmp_path: Path) -> None:
+    split = {"column": "day", "train": {"last": "2022-05-03"}, "validation": {"first": "2022-05-04",
+             "last": "2022-05-04"}, "test": {"first": "2022-05-05"}}  # fmt: skip
+    log = LOG.assign(day=[20220502, 20220503, 20220503, 20220504, 20220505, 20220506])
+    changes = (("split", split), ("source.dates", {"day": "%Y%m%d"}))
+    found = dataset(tmp_path, *changes, log=log).frame()["split"]
+    assert list(found) == ["train"] * 3 + ["validation", "test", "test"]
+
+
+def test_the_last_day_of_timestamps_counts_to_its_end(tmp_path: Path) -> None:
+    moments = ["2024-01-01T09:00", "2024-01-02T23:59", "2024-01-03T00:00", "2024-01-03T23:00"]
+    moments += ["2024-01-04T00:00", "2024-01-05T12:00"]
+    split = {"column": "day", "train": {"last": "2024-01-02"}, "test": {"first": "2024-01-04"},
+             "validation": {"first": "2024-01-03", "last": "2024-01-03"}}  # fmt: skip
+    changes = (("split", split), ("source.dates", {"day": "%Y-%m-%dT%H:%M"}))
+    found = dataset(tmp_path, *changes, log=LOG.assign(day=moments)).frame()["split"]
+    assert list(found) == ["train"] * 2 + ["validation"] * 2 + ["test"] * 2
+    split["train"] = {"last": "yesterday evening"}
+    message = error(dataset(tmp_path, *changes, log=LOG.assign(day=moments)))
+    assert message.startswith("split.train: 'day' holds datetime64")

@@ -198,3 +198,74 @@ def test_a_file_that_is_not_toml(content: bytes, tmp_path: Path) -> None:
 def test_a_folder_without_a_description_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="aesm2 describe"):
         read_description(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("features.user.p", {"kind": "numeric", "column": "truth_ctr"}),
+        ("features.user.truth_ctr", {"kind": "numeric"}),
+        ("level.0.column", "truth_role"),
+        ("task.0.label", "truth_click"),
+        ("task.0.value", "truth_value"),
+        ("history", [{"name": "h", "keys": ["user"], "outcomes": ["truth_ctr"]}]),
+        ("history", [{"name": "h", "keys": ["truth_role"]}]),
+        ("source.time", "truth_time"),
+        ("source.join", [{"table": "truth.csv", "on": "truth_id"}]),
+        ("split.column", "truth_split"),
+        ("split", {"random": {"key": "truth_key"}}),
+    ],
+)
+def test_nothing_may_read_the_truth(change: tuple[str, Any]) -> None:
+    assert "columns that begin with 'truth_' hold the truth" in error(change)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ({}, "needs column, train, validation and test, or random"),
+        ({"column": "day", "train": {}, "test": {}}, "needs column, train, validation and test"),
+        ({"column": "day", "random": {}}, "random and column exclude each other"),
+        ({"random": {"validation": 0.5, "test": 0.5}}, "leave no rows for training"),
+    ],
+)
+def test_a_split_is_by_intervals_or_random(split: dict[str, Any], message: str) -> None:
+    assert message in error(("split", split))
+
+
+def test_several_scenarios_need_a_column() -> None:
+    level = {"name": "tab", "values": ["all"]}
+    assert describe(("level.0", level)).input_columns == ("user", "price")
+    assert "needs a column" in error(("level.0", level | {"values": ["a", "b"]}))
+    assert "needs a column" in error(("level.0", level | {"other": "b"}))
+
+
+def test_where_a_task_exists() -> None:
+    described = describe(("task.1.only", {"tab": [1]}))
+    click, buy = described.task
+    assert described.exists(click, {"tab": "0"})
+    assert [described.exists(buy, {"tab": tab}) for tab in ("0", "1")] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([("task.1.only", {"tba": [1]})], "no level 'tba' (did you mean 'tab'?)"),
+        ([("task.1.only", {"tab": [1, 7]})], "only.tab: no scenario '7' (known: 0, 1)"),
+        ([("task.1.only", {"tab": []})], "only.tab: no scenario is named (known: 0, 1)"),
+        ([("task.0.only", {"tab": [1]})], "task 'ctcvr' follows 'ctr', which exists only in some"),
+        (
+            [("task.0.only", {"tab": [1]}), ("task.1.only", {"tab": [0, 1]})],
+            "task 'ctcvr' follows 'ctr', which exists only in some",
+        ),
+    ],
+)
+def test_only_names_scenarios_where_all_before_exist(
+    changes: list[tuple[str, Any]], message: str
+) -> None:
+    assert message in error(*changes)
+
+
+def test_a_task_may_exist_where_the_one_it_follows_does() -> None:
+    narrower = describe(("task.0.only", {"tab": [0, 1]}), ("task.1.only", {"tab": [1]}))
+    assert narrower.task[1].only == {"tab": (1,)}

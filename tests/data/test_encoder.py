@@ -203,13 +203,72 @@ def test_labels_are_multiplied_along_the_chain() -> None:
     assert labels.tolist() == [[1, 1], [1, 0], [0, 0], [0, 0], [1, 1], [0, 0]]
 
 
-@pytest.mark.parametrize("bad", [2, -1, 0.5, math.nan])
-def test_a_label_is_0_or_1(bad: float) -> None:
-    frame = TRAINING.assign(buy=[1, 0, 1, bad, 0, 0])
+@pytest.mark.parametrize(
+    ("bad", "remedy"),
+    [(2, "`positive`"), (-1, "`positive`"), (0.5, "`positive`"), (math.nan, "may_be_missing")],
+)
+def test_a_label_is_0_or_1(bad: float, remedy: str) -> None:
+    frame = TRAINING.assign(buy=[1, bad, 1, 0, 0, 0])
     message = error(fitted(), frame, labels=True)
-    assert message.startswith("row 3: label 'buy' is ")
-    assert message.endswith("not 0 or 1")
+    assert message.startswith("row 1: label 'buy' is ")
+    assert "not 0 or 1" in message
+    assert remedy in message
     assert len(fitted().encode(frame)) == 6  # nobody asked for the labels
+
+
+def labels_of(frame: pd.DataFrame, *changes: tuple[str, Any]) -> list[list[float]]:
+    found = fitted(TRAINING, *changes).encode(frame, labels=True).labels
+    assert found is not None
+    return [[-1.0 if math.isnan(v) else v for v in row] for row in found.tolist()]  # NaN as -1
+
+
+def test_after_a_0_a_label_is_0_even_where_it_is_missing() -> None:
+    frame = TRAINING.assign(buy=[1, 0, math.nan, math.nan, 1, 0])
+    assert labels_of(frame) == [[1, 1], [1, 0], [0, 0], [0, 0], [1, 1], [0, 0]]
+
+
+def test_a_label_may_be_missing_where_the_description_says_so() -> None:
+    may = ("task.1.may_be_missing", True)
+    frame = TRAINING.assign(buy=[1, math.nan, 1, 1, math.nan, 0])
+    assert labels_of(frame, may) == [[1, 1], [1, -1], [0, 0], [0, 0], [1, -1], [0, 0]]
+
+
+def test_after_an_unknown_label_the_next_one_still_tells() -> None:
+    may = ("task.0.may_be_missing", True)
+    frame = TRAINING.assign(click=[math.nan, math.nan, 0, 0, 1, 0])
+    assert labels_of(frame, may)[:2] == [[-1, 1], [-1, 0]]
+
+
+def test_a_task_may_exist_only_in_some_scenarios() -> None:
+    only = ("task.1.only", {"tab": [1]})
+    frame = TRAINING.assign(buy=["?", 0, "?", 0, None, 0])  # what stands elsewhere is not looked at
+    assert labels_of(frame, only) == [[1, -1], [1, 0], [0, -1], [0, 0], [1, -1], [0, 0]]
+
+
+def test_positive_lists_the_values_that_count_as_1() -> None:
+    yes = ("task.0.positive", ["yes", "Y"])
+    frame = TRAINING.assign(click=["yes", "Y", "no", "N", "yes", "n"])
+    assert [row[0] for row in labels_of(frame, yes)] == [1, 1, 0, 0, 1, 0]
+    numbers = TRAINING.assign(click=[2.0, 2.0, 1.0, 0.0, 2.0, 0.0])
+    assert [row[0] for row in labels_of(numbers, ("task.0.positive", [2]))] == [1, 1, 0, 0, 1, 0]
+    missing = TRAINING.assign(click=["yes", None, "no", "no", "yes", "no"])
+    assert "row 1: label 'click'" in error(fitted(TRAINING, yes), missing, labels=True)
+
+
+def test_markers_are_missing_values() -> None:
+    encoder = fitted(TRAINING, ("source.missing", ["-", "?", -999]))
+    assert users(encoder, ["a", "-", "?", "x"]) == [FIRST_VALUE, MISSING, MISSING, UNSEEN]
+    assert prices(encoder, ["1", "-", "?"])[1:] == [MISSING, MISSING]
+    assert prices(encoder, [1.0, -999.0, 5.0])[1] == MISSING
+    assert prices(encoder, [1.0, -998.0])[1] != MISSING
+
+
+def test_a_level_of_one_scenario_needs_no_column() -> None:
+    one = ("level.0", {"name": "shop", "values": ["all of it"]})
+    encoder = fitted(TRAINING, one)
+    batch = encoder.encode(TRAINING.drop(columns="tab"))
+    assert batch.scenarios.tolist() == [[0]] * 6
+    assert encoder.schema.levels == (("all of it",),)
 
 
 def test_a_label_may_be_a_truth_value() -> None:

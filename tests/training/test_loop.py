@@ -16,7 +16,7 @@ from torch import Tensor
 import aesm2
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
-from aesm2.evaluation import overall_auc
+from aesm2.evaluation import overall_score
 from aesm2.selfcheck import selfcheck
 from aesm2.training.run import Position, Run
 from tests import small
@@ -85,9 +85,9 @@ def test_the_checkpoint_holds_the_best_weights_not_the_last() -> None:
     opened = aesm2.load(small.run() / "checkpoint")
     assert opened.steps == best
     validation = opened.evaluation[opened.evaluation["split"] == "validation"]
-    assert overall_auc(validation) == pytest.approx(measured[best], abs=1e-9)
+    assert overall_score(validation) == pytest.approx(measured[best], abs=1e-9)
     rows = Dataset.open(small.dataset()).split("validation")
-    assert overall_auc(opened.evaluate(rows)) == pytest.approx(measured[best], abs=1e-9)
+    assert overall_score(opened.evaluate(rows)) == pytest.approx(measured[best], abs=1e-9)
     state = safetensors.torch.load_file(small.run() / "state.safetensors")
     kept = weights(small.run() / "checkpoint")
     assert all(f"model.{key}" in state for key in kept)
