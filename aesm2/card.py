@@ -4,7 +4,7 @@ import pandas as pd
 
 from aesm2.config import AESM2Config, Config
 from aesm2.data.description import Description
-from aesm2.evaluation import OVERALL, PATH
+from aesm2.data.scenarios import OVERALL, PATH
 
 
 def model_card(

@@ -32,9 +32,9 @@ from safetensors import SafetensorError
 
 from aesm2.config import Config, Strict, parse
 from aesm2.data.batch import Batch
-from aesm2.data.dataset import read_table
 from aesm2.data.description import Description, read_description
-from aesm2.data.encoder import Encoder, require_columns, task_exists
+from aesm2.data.encoder import Encoder, require_columns, tasks_exist
+from aesm2.data.tables import read_table
 from aesm2.device import resolve_device
 from aesm2.errors import InputError
 from aesm2.evaluation import evaluate
@@ -110,9 +110,7 @@ class Checkpoint:
         """
         batch, described = self.encode(frame), self.description
         predicted = probabilities(self.model, batch)
-        for position, task in enumerate(described.task):
-            exists = task_exists(task, described, batch.scenarios.numpy())
-            predicted[~exists, position] = np.nan
+        predicted[~tasks_exist(described, batch.scenarios.numpy())] = np.nan
         names = [task.name for task in described.task]
         return pd.DataFrame(predicted, columns=names, index=frame.index)
 

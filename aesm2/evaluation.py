@@ -1,30 +1,13 @@
 """AUC, log loss and calibration for each scenario and task."""
 
-import itertools
-
 import numpy as np
 import pandas as pd
 
 from aesm2.data.batch import Batch
+from aesm2.data.scenarios import OVERALL, PATH, path_index, path_names
 from aesm2.inference import probabilities
 from aesm2.metrics import auc, log_loss
 from aesm2.models import Model, Schema
-
-OVERALL = "all"
-PATH = "path"
-SEPARATOR = " → "
-
-
-def path_names(schema: Schema) -> list[str]:
-    """Names of all fine-grained scenarios, the last level changing fastest."""
-    return [SEPARATOR.join(names) for names in itertools.product(*schema.levels)]
-
-
-def path_index(scenarios: np.ndarray, schema: Schema) -> np.ndarray:
-    """Index of each row in `path_names`: (rows, levels) → (rows,)."""
-    sizes = tuple(len(level) for level in schema.levels)
-    index: np.ndarray = np.ravel_multi_index(tuple(scenarios.T), sizes)
-    return index
 
 
 def evaluate(model: Model, batch: Batch) -> pd.DataFrame:

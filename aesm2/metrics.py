@@ -1,4 +1,4 @@
-"""Exact AUC, its confidence interval, log loss and calibration."""
+"""Exact AUC, log loss, and confidence intervals."""
 
 import math
 from typing import NamedTuple
@@ -40,12 +40,47 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> Auc:
     return Auc(value, *_logit_interval(value, math.sqrt(variance)))
 
 
+def soft_auc(
+    probabilities: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+    """AUC expected over labels drawn from true probabilities, ties counted half.
+
+    Each row is a positive of weight w·p and a negative of weight w·(1 − p). It has no noise from
+    the labels, so that rare positives do not blur it. NaN where either weight is nil.
+    probabilities, scores: (rows,). weights: (rows,), by default 1.
+    """
+    order = np.argsort(scores)
+    values, p = scores[order], probabilities[order].astype(np.float64)
+    w = np.ones(len(p)) if weights is None else weights[order]
+    positive, negative = w * p, w * (1 - p)
+    below = np.concatenate([[0.0], np.cumsum(negative)])
+    first = np.searchsorted(values, values, side="left")
+    last = np.searchsorted(values, values, side="right")
+    pairs = positive.sum() * negative.sum()
+    if pairs == 0:
+        return math.nan
+    return float(positive @ (below[first] + below[last]) / (2 * pairs))
+
+
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean cross-entropy in nats; NaN without rows. Probabilities are clipped to 1e-7."""
     if len(labels) == 0:
         return math.nan
     p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     return float(-np.mean(labels * np.log(p) + (1 - labels) * np.log1p(-p)))
+
+
+def wilson(positives: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of a rate by its score test (Wilson, 1927): low and high, NaN where n is 0.
+
+    Unlike the normal interval it stays in [0, 1] and has a width where no or all rows are positive.
+    """
+    n = np.where(n > 0, n, np.nan)
+    rate, z2 = positives / n, Z95**2 / n
+    centre = rate + z2 / 2
+    spread = np.sqrt(z2 * (rate * (1 - rate) + z2 / 4))
+    low, high = (centre - spread) / (1 + z2), (centre + spread) / (1 + z2)
+    return low.clip(0, 1), high.clip(0, 1)
 
 
 def _mean_variance(values: np.ndarray) -> float:

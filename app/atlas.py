@@ -7,8 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from aesm2.data.dataset import SPLITS
+from aesm2.data.scenarios import OVERALL, PATH, existing
 from aesm2.errors import InputError
-from aesm2.evaluation import OVERALL, PATH
 from aesm2.plots import distance as distance_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.plots.style import Role
@@ -30,6 +30,7 @@ from aesm2.routing.utilisation import Utilisation
 from app import cache, state, upload, widgets
 
 OWN = "own"  # each layer by its own level
+MOST_LINES = 240  # of the heatmaps of all layers; more take seconds to draw
 MEASURES: dict[Value, str] = {
     "share": "share of rows", "weight": "mean mixing weight", "count": "number of rows"
 }  # fmt: skip
@@ -120,14 +121,21 @@ def options(opened: cache.Opened) -> Options:
 
 
 def shares(found: Utilisation, spec: LayerSpec, by: str) -> LayerShares:
-    """Return a layer's shares by `Options.by`."""
-    return layer_shares(found, spec.name, own_grouping(spec, found.schema) if by == OWN else by)
+    """Return a layer's shares by `Options.by`; a row counts only for tasks its scenario has."""
+    grouping = own_grouping(spec, found.schema) if by == OWN else by
+    described = widgets.current().checkpoint.description
+    return layer_shares(found, spec.name, grouping, existing(described, found.schema, PATH))
 
 
 def use_chart(found: Utilisation, chosen: Options, stamp: str) -> list[Any] | None:
     """Draw who uses which experts; return the customdata of the cell that was clicked."""
     layers = [shares(found, spec, chosen.by) for spec in chosen.shown]
     panels = utilisation_plot.panels(layers, chosen.roles, chosen.value)
+    current = widgets.current_layer().name
+    if len(layers) > 1 and sum(len(panel.lines) for panel in panels) > MOST_LINES:
+        panels = [panel for panel in panels if panel.shares.spec.name == current]
+        st.caption(f":material/filter_alt: Too many scenarios to draw every layer: only {current},"
+                   " the layer of the bar. A scenario chosen in the bar leaves fewer.")  # fmt: skip
     if not panels:
         st.info(f"No layer here takes experts as {' or '.join(chosen.roles)}.")
         return None
@@ -197,7 +205,7 @@ def distance_section(chosen: Options, pair: Compared | None, stamp: str) -> None
 
 def health_section(found: Utilisation) -> None:
     """Say which experts are dead or overloaded, and show how evenly each layer spreads."""
-    layers = [layer_shares(found, spec.name, OVERALL) for spec in found_specs(found)]
+    layers = [shares(found, spec, OVERALL) for spec in found_specs(found)]
     bullets(health_findings(layers))
     widgets.table(effective_table(found), "atlas-effective-number")
     st.caption(
@@ -218,7 +226,7 @@ def effective_table(found: Utilisation) -> pd.DataFrame:
             for scenario, name in enumerate(by_own.scenarios):
                 line: dict[str, Any] = {
                     "layer": spec.name, "task": task, "scenario": name,
-                    "rows": int(by_own.rows[scenario]), "experts": spec.experts,
+                    "rows": int(by_own.counted[target, scenario]), "experts": spec.experts,
                 }  # fmt: skip
                 for role in ROLES:
                     counts = by_own.values(role, "count")[target, scenario]

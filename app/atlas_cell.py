@@ -3,14 +3,20 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 import torch
 
-from aesm2.evaluation import OVERALL, PATH, SEPARATOR, path_index
+from aesm2.data.encoder import tasks_exist
+from aesm2.data.scenarios import (
+    OVERALL,
+    PATH,
+    path_index,
+    scenario_names,
+    scenario_of_path,
+)
 from aesm2.routing.findings import scenario_label
-from aesm2.routing.shares import Choices, RoleName, layer_choices, scenario_names, scenario_of_path
-from app import cache, lens, state, upload, widgets
+from aesm2.routing.shares import Choices, RoleName, layer_choices
+from app import cache, lens, row_table, state, upload, widgets
 
 FIRST = 20  # rows listed
 
@@ -22,15 +28,17 @@ def show(opened: cache.Opened, rows: cache.RowSet, cell: list[Any] | None) -> No
         return
     name, role, target, by, scenario, expert = cell
     schema = opened.checkpoint.encoder.schema
-    among = np.flatnonzero(_among(opened, rows, by, scenario))
+    kinds = {spec.name: spec.kind for spec in opened.checkpoint.layers}
+    is_task = kinds[name] == "task"
+    among = np.flatnonzero(_among(opened, rows, by, scenario, target if is_task else None))
     if not len(among):
-        st.caption("No row is in this scenario.")
+        st.caption(f"No row is in this scenario{' and has this task' if is_task else ''}.")
         return
     choices = _choices(opened, rows, name, among)
     everyone = np.ones(len(among), bool)
     positions = among[choices.rows(_role(role), target, expert, everyone)]
     label = scenario_label(by, scenario_names(schema, by)[scenario])
-    task = f", task {schema.tasks[target]}" if choices.spec.kind == "task" else ""
+    task = f", task {schema.tasks[target]}" if is_task else ""
     if lens.fresh("atlas-cell", cell):
         st.toast(f"{len(positions):,} rows take it: see below the chart.", icon=":material/south:")
     with st.container(border=True, key="atlas-cell"):
@@ -60,38 +68,21 @@ def _rows(
 ) -> None:
     first = positions[:FIRST]
     uploaded = rows.id.startswith(upload.PREFIX)
-    if rows.title == "train" and not uploaded:
-        st.caption("The Lens looks at validation, test and uploaded rows, not at training rows.")
-        st.dataframe(_listed(opened, rows, first), hide_index=True, height=180)
-        return
-    view |= {"rows": rows.id if uploaded else rows.title, "q": "", "page": ""}
+    view |= {"rows": rows.id if uploaded else rows.title, "q": "", "rows-page": ""}
     with st.container(horizontal=True, vertical_alignment="center"):
         opening = st.button("Open the first in the Lens", key="atlas-open", type="primary",
                             icon=":material/search:")  # fmt: skip
         st.caption(f"or choose one of the first {len(first)} below")
     event = st.dataframe(
-        _listed(opened, rows, first), hide_index=True, height=180, key="atlas-rows",
-        on_select="rerun", selection_mode="single-row",
+        row_table.identity(rows, opened.checkpoint.description, first), hide_index=True,
+        height=180, key="atlas-rows", on_select="rerun", selection_mode="single-row",
+        placeholder="–",
     )  # fmt: skip
     chosen = list(event["selection"]["rows"])
     if opening or chosen:
         position = first[chosen[0] if chosen and not opening else 0]
         state.put(**view, row=str(rows.frame.index[position]))
         st.switch_page("views/lens.py")
-
-
-def _listed(opened: cache.Opened, rows: cache.RowSet, positions: np.ndarray) -> pd.DataFrame:
-    described = opened.checkpoint.description
-    scenarios = rows.batch.scenarios.numpy()[positions]
-    names = [level.scenarios for level in described.level]
-    table = pd.DataFrame({"row": rows.frame.index[positions].astype(str)})
-    table["scenario"] = [
-        SEPARATOR.join(level[s] for level, s in zip(names, path, strict=True)) for path in scenarios
-    ]
-    if rows.batch.labels is not None:
-        for number, task in enumerate(described.task):
-            table[task.label] = rows.batch.labels.numpy()[positions, number].astype(int)
-    return table
 
 
 def _choices(opened: cache.Opened, rows: cache.RowSet, layer: str, among: np.ndarray) -> Choices:
@@ -108,13 +99,17 @@ def _choices(opened: cache.Opened, rows: cache.RowSet, layer: str, among: np.nda
     return found
 
 
-def _among(opened: cache.Opened, rows: cache.RowSet, by: str, scenario: int) -> np.ndarray:
-    """Mark the rows of the scenario that are also in the scenarios of the bar."""
+def _among(
+    opened: cache.Opened, rows: cache.RowSet, by: str, scenario: int, task: int | None
+) -> np.ndarray:
+    """Mark the rows of the scenario that are in those of the bar and have the task, if any."""
     schema, scenarios = opened.checkpoint.encoder.schema, rows.batch.scenarios.numpy()
     keep: np.ndarray = scenario_of_path(schema, by)[path_index(scenarios, schema)] == scenario
     for level, wanted in enumerate(widgets.current_scenarios()):
         if wanted is not None:
             keep &= scenarios[:, level] == wanted
+    if task is not None:
+        keep &= tasks_exist(opened.checkpoint.description, scenarios)[:, task]
     return keep
 
 

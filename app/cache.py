@@ -5,14 +5,15 @@ stamp of a checkpoint, the hash of its content, the id of a row set. An argument
 is what such an id stands for.
 """
 
+import contextlib
 import gc
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -20,14 +21,16 @@ import streamlit as st
 import aesm2
 from aesm2.checkpoint import MANIFEST, Checkpoint
 from aesm2.data.batch import Batch
-from aesm2.data.dataset import Dataset, SplitName
+from aesm2.data.dataset import SPLITS, Dataset, SplitName
+from aesm2.data.draft import Draft
+from aesm2.data.draft.preview import Preview, preview
 from aesm2.errors import InputError
-from aesm2.inference import probabilities as compute_probabilities
 from aesm2.routing.highlights import Highlights
 from aesm2.routing.highlights import highlights as find_highlights
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
 
+Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
 
 
@@ -84,33 +87,94 @@ def _opened(folder: str, stamp: int, device: str) -> Opened:
 def rows(checkpoint: Checkpoint, split: SplitName) -> RowSet:
     """Return the rows of one split of the dataset that the checkpoint was trained on."""
     dataset = dataset_of(checkpoint)
-    changed = max(file.stat().st_mtime_ns for file in dataset.folder.iterdir())
-    return _rows(checkpoint.hash, f"{dataset.folder}@{changed}", split, checkpoint, dataset)
+    return _rows(checkpoint.hash, _dataset_id(dataset), split, checkpoint, dataset)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the dataset and its history…")
+@st.cache_resource(max_entries=6, show_spinner="Encoding the rows…")
 def _rows(
     hash_: str, dataset_id: str, split: SplitName, _checkpoint: Checkpoint, _dataset: Dataset
 ) -> RowSet:
-    frame = _dataset.split(split)
-    return RowSet(
-        f"{dataset_id}:{split}", split, frame, _checkpoint.encode(frame, labels=True), True
-    )
+    frames = _splits(dataset_id, _dataset)
+    if split not in frames:
+        raise InputError(f"the {split} split has no rows: check [split] in dataset.toml")
+    batch = _checkpoint.encode(frames[split], labels=True)
+    return RowSet(f"{dataset_id}:{split}", split, frames[split], batch, True)
+
+
+def splits(checkpoint: Checkpoint) -> list[SplitName]:
+    """Return the splits of the checkpoint's dataset that have rows."""
+    dataset = dataset_of(checkpoint)
+    return list(_splits(_dataset_id(dataset), dataset))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the dataset and its history…")
+def _splits(dataset_id: str, _dataset: Dataset) -> dict[SplitName, pd.DataFrame]:
+    whole = _dataset.frame()
+    frames = {name: whole[whole["split"] == name] for name in SPLITS}
+    return {name: frame for name, frame in frames.items() if len(frame)}
+
+
+def _dataset_id(dataset: Dataset) -> str:
+    """Tell one content of a dataset's folder and tables from another."""
+    source = dataset.description.source
+    tables = [dataset.folder / table for table in (source.table, *(j.table for j in source.join))]
+    files = [file for file in (*dataset.folder.iterdir(), *tables) if file.exists()]
+    changed = max(file.stat().st_mtime_ns for file in files)
+    return f"{dataset.folder}@{changed}"
+
+
+def data_home() -> Path:
+    """The folder that holds the user's datasets: the first of $AESM2_DATA, else data/ here."""
+    return next(iter(_named_places()), ROOT / "data")
+
+
+def data_places() -> list[Path]:
+    """Folders that hold datasets: data_samples/, those of $AESM2_DATA, and data/."""
+    return [ROOT / "data_samples", *_named_places(), ROOT / "data"]
+
+
+def _named_places() -> list[Path]:
+    named = os.environ.get("AESM2_DATA", "").split(os.pathsep)
+    return [Path(place).absolute() for place in named if place]
 
 
 def dataset_of(checkpoint: Checkpoint) -> Dataset:
-    """Find the dataset of a checkpoint by its name in data_samples/ and $AESM2_DATA."""
+    """Find the dataset of a checkpoint by its name, best with the very description it holds."""
     name = checkpoint.description.name
-    places = [ROOT / "data_samples", *map(Path, os.environ.get("AESM2_DATA", "").split(os.pathsep))]
-    for place in places:
+    found = [own for own in _datasets() if own.description.name == name]
+    same = [own for own in found if own.description == checkpoint.description]
+    if not found:
+        raise InputError(
+            f"the dataset '{name}' of this checkpoint is not here: put its folder into data/, name"
+            " its parent folder in AESM2_DATA, or upload rows in the Instance Lens"
+        )
+    return next(iter(same or found))
+
+
+def _datasets() -> Iterator[Dataset]:
+    """Every dataset of `data_places` that can be opened; a broken one is no business of others."""
+    for place in data_places():
         for file in sorted(place.glob("*/dataset.toml")):
-            dataset = Dataset.open(file)
-            if dataset.description.name == name:
-                return dataset
-    raise InputError(
-        f"the dataset '{name}' of this checkpoint is not here: put its folder into data_samples/,"
-        " name its parent folder in AESM2_DATA, or upload rows in the Instance Lens"
-    )
+            if not file.parent.name.startswith("."):
+                with contextlib.suppress(InputError, OSError):
+                    yield _dataset(str(file), file.stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _dataset(file: str, stamp: int) -> Dataset:
+    return Dataset.open(file)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Looking at the table…")
+def drafted(table_id: str, _draft: Callable[[], Draft]) -> Draft:
+    """Draft the description of a table that `table_id` determines."""
+    return _draft()
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def previewed(table_id: str, roles: str, _draft: Draft) -> Preview:
+    """Write a draft that its table and roles determine and count with it."""
+    return preview(_draft)
 
 
 def utilisation(opened: Opened, rows: RowSet) -> Utilisation:
@@ -124,17 +188,6 @@ def _utilisation(hash_: str, rows_id: str, _opened: Opened, _rows: RowSet) -> Ut
         return compute_utilisation(_opened.checkpoint.model, _rows.batch)
 
 
-def probabilities(opened: Opened, rows: RowSet) -> np.ndarray:
-    """Probability of each task for each row, (rows, tasks)."""
-    return _probabilities(opened.checkpoint.hash, rows.id, opened, rows)
-
-
-@st.cache_resource(max_entries=16, show_spinner="Predicting…")
-def _probabilities(hash_: str, rows_id: str, _opened: Opened, _rows: RowSet) -> np.ndarray:
-    with _opened.lock:
-        return compute_probabilities(_opened.checkpoint.model, _rows.batch)
-
-
 def highlights(opened: Opened, rows: RowSet, task: int) -> Highlights:
     """Find the rows worth a look."""
     return _highlights(opened.checkpoint.hash, rows.id, task, opened, rows)
@@ -143,7 +196,23 @@ def highlights(opened: Opened, rows: RowSet, task: int) -> Highlights:
 @st.cache_resource(max_entries=16, show_spinner="Looking for rows worth a look, a few seconds…")
 def _highlights(hash_: str, rows_id: str, task: int, _opened: Opened, _rows: RowSet) -> Highlights:
     with _opened.lock:
-        return find_highlights(_opened.checkpoint.model, _rows.batch, task)
+        checkpoint = _opened.checkpoint
+        return find_highlights(
+            checkpoint.model, _rows.batch, task, description=checkpoint.description
+        )
+
+
+def found(
+    name: str, checkpoint: Checkpoint, sets: Sequence[RowSet], build: Callable[[], Found]
+) -> Found:
+    """Return what `name`, the checkpoint and sets of rows determine; it must not be changed."""
+    result: Found = _found(name, checkpoint.hash, tuple(rows.id for rows in sets), build)
+    return result
+
+
+@st.cache_resource(max_entries=64, show_spinner="Counting the rows…")
+def _found(name: str, hash_: str, ids: tuple[str, ...], _build: Callable[[], Found]) -> Found:
+    return _build()
 
 
 def figure(

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from aesm2.evaluation import OVERALL
+from aesm2.data.scenarios import OVERALL, PATH, existing
 from aesm2.files import read_lines
 from aesm2.plots import metrics as metrics_plot
 from aesm2.plots import training as training_plot
@@ -202,7 +202,8 @@ def snapshots(run: Run) -> None:
     step, used = history.nearest_snapshot(found, asked)
     if by == "own":
         by = OVERALL if layer.level is None else schema.level_names[layer.level]
-    shown = utilisation_plot.panels([layer_shares(used, layer.name, by)], ROLES, "share")
+    exists = existing(checkpoint.description, schema, PATH)
+    shown = utilisation_plot.panels([layer_shares(used, layer.name, by, exists)], ROLES, "share")
     st.caption(f"Snapshot at step {step:,}, the nearest of {len(found)}; validation rows.")
     widgets.chart(
         utilisation_plot.utilisation_figure(shown, f"{widgets.stamp()}, validation split"),

@@ -4,11 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from aesm2.checkpoint import CARD, Checkpoint
-from aesm2.data.dataset import SPLITS
-from aesm2.evaluation import OVERALL, PATH
+from aesm2.data.counts import stored_counts
+from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.plots import architecture as architecture_plot
 from aesm2.plots import metrics as metrics_plot
-from app import lens, state, widgets
+from app import data_about, data_tables, lens, state, widgets
 
 ARCHITECTURE = widgets.Explanation(
     "The steps a row goes through, from its features at the top to its predictions at the bottom."
@@ -51,7 +51,7 @@ def facts(checkpoint: Checkpoint) -> None:
     trained = int(counted.loc[counted["split"] == "train", "impressions"].sum())
     levels = " × ".join(str(len(level.scenarios)) for level in described.level)
     kind = {"aesm2": "an AESM²", "mmoe": "an MMoE", "mlp": "an MLP"}[checkpoint.config.model.name]
-    st.caption(f"Open now: {kind} model trained on {escaped(described.title)}.")
+    st.caption(f"Open now: {kind} model trained on {widgets.escaped(described.title)}.")
     with st.container(horizontal=True, key="home-facts"):
         st.metric("Data", described.provenance, border=True, width=190, help=widgets.stamp())
         st.metric("Rows trained on", f"{trained:,}", border=True, width=190)
@@ -140,35 +140,16 @@ def metrics_words(lines: pd.DataFrame, split: str) -> str:
 
 
 def statistics(checkpoint: Checkpoint) -> None:
-    """Draw the data's statistics as Tables 1 and 2 of the paper."""
-    described = checkpoint.description
-    groupings = {level.name: level.title or level.name for level in described.level}
-    if len(described.level) > 1:
-        groupings[PATH] = "fine-grained"
-    splits = {"all": "all splits"} | {split: f"{SPLIT_TITLES[split]} rows" for split in SPLITS}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        by = widgets.pick("Scenarios by", "data-by", list(groupings), described.level[0].name,
-                          groupings.__getitem__, width=200)  # fmt: skip
-        split = widgets.pick("Rows", "data-split", list(splits), "all", splits.__getitem__,
-                             width=180)  # fmt: skip
-    table = metrics_plot.statistics_table(checkpoint.statistics, described, by, split)
-    widgets.table(metrics_plot.written_statistics(table), f"home-statistics-{by}-{split}")
-    st.caption(
-        "Laid out as Tables 1 and 2 of the paper (§4.1): counts, then rates, then each scenario's"
-        f" share of all. Data: {widgets.stamp()}."
-    )
+    """Draw the data's statistics as Tables 1 and 2 of the paper, by the counts it holds."""
+    by, split = data_tables.options(checkpoint)
+    counts = stored_counts(checkpoint.statistics, checkpoint.encoder.schema, split)
+    data_tables.table(checkpoint, counts, by, split, "home-statistics")
+    st.page_link("views/data.py", label="More about the data", icon=":material/table_chart:")
 
 
 def rights(checkpoint: Checkpoint) -> None:
     """Show where the data come from, their licence, citation and notes, and the model card."""
-    described = checkpoint.description
-    st.markdown(
-        f"**Provenance.** {escaped(described.title)} ({described.provenance}).  \n"
-        f"**Licence.** {escaped(described.licence)}.  \n"
-        f"**Citation.** {escaped(described.citation) or 'none given'}."
-    )
-    if described.notes:
-        st.markdown("**Know before use**\n" + "\n".join(f"- {escaped(n)}" for n in described.notes))
+    data_about.rights(checkpoint)
     st.caption(f"Checkpoint {checkpoint.name}, {checkpoint.steps:,} steps, hash"
                f" {checkpoint.hash[:12]}")  # fmt: skip
     with st.expander("Model card", icon=":material/description:"):
@@ -177,13 +158,6 @@ def rights(checkpoint: Checkpoint) -> None:
             st.markdown(card.read_text(encoding="utf-8", errors="replace"))
         else:
             st.info(f"This checkpoint has no model card: {CARD} is not in its folder.")
-
-
-def escaped(text: str) -> str:
-    """Keep Markdown out of words that come from data."""
-    for sign in "\\`*_[]$~:#<":
-        text = text.replace(sign, f"\\{sign}")
-    return text
 
 
 def _auc_tiles(checkpoint: Checkpoint) -> None:

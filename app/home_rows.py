@@ -1,5 +1,6 @@
 """Interesting rows of the test split, each with a way into the Instance Lens."""
 
+import numpy as np
 import streamlit as st
 
 from aesm2.errors import InputError
@@ -61,10 +62,13 @@ def _disagreement(opened: cache.Opened, rows: cache.RowSet, found: Disagreement 
     with st.container(border=True, key="home-disagreement"):
         st.markdown("**Biggest disagreement**")
         if found is None:
-            st.write(f"{title} has one scenario only: there is nothing to disagree.")
+            one = f"{title} has one scenario only" if len(level.scenarios) < 2 else (
+                "No row here is in a scenario that shares this task with another one"
+            )  # fmt: skip
+            st.write(f"{one}: there is nothing to disagree.")
             return
         name, task = str(rows.frame.index[found.position]), described.task[found.task]
-        low, high = int(found.probabilities.argmin()), int(found.probabilities.argmax())
+        low, high = int(np.nanargmin(found.probabilities)), int(np.nanargmax(found.probabilities))
         chance = [lens.percent(float(found.probabilities[i])) for i in (low, high, found.own)]
         st.write(
             f"Row {name}. The same features scored under every {title}: {task.title or task.name}"

@@ -1,5 +1,6 @@
 """What the parts of the Instance Lens share."""
 
+import math
 from typing import Any
 
 from app import state
@@ -13,12 +14,16 @@ def fresh(name: str, value: Any) -> bool:
 
 
 def percent(value: float) -> str:
-    """Write a probability."""
+    """Write a probability; a dash where its task does not exist."""
+    if math.isnan(value):
+        return "–"
     return f"{100 * value:.2f} %" if value >= 5e-4 else f"{100 * value:.2g} %"
 
 
 def points(difference: float) -> str:
-    """Write a difference of probabilities in percentage points, with its sign."""
+    """Write a difference of probabilities in percentage points, with its sign; or a dash."""
+    if math.isnan(difference):
+        return "–"
     return f"{100 * difference:+.2f} points".replace("-", "−")
 
 

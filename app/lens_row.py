@@ -1,10 +1,13 @@
 """One row: its features, what the encoder made of them, and its predictions beside its labels."""
 
+import math
+
 import pandas as pd
 import streamlit as st
 
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.description import Description
+from aesm2.data.encoder import tasks_exist
 from aesm2.layers.embedding import MISSING, UNSEEN
 from aesm2.routing.counterfactual import predictions
 from aesm2.routing.trace import RoutingTrace
@@ -25,6 +28,19 @@ def show(checkpoint: Checkpoint, rows: cache.RowSet, position: int, trace: Routi
                 st.dataframe(
                     own, hide_index=True, height=min(38 + 35 * len(own), 320), row_height=35
                 )
+
+
+def absence(checkpoint: Checkpoint, rows: cache.RowSet, position: int, task: int) -> None:
+    """Say so where a task does not exist in the scenario of the row at `position`."""
+    described = checkpoint.description
+    scenarios = rows.batch.scenarios[position : position + 1].numpy()
+    if not tasks_exist(described, scenarios)[0, task]:
+        title = described.task[task].title or described.task[task].name
+        st.info(
+            f"{title} does not exist in this row's scenario. The model routes every row for every"
+            " task, so there is a choice to see, but nothing was trained or is predicted with it.",
+            icon=":material/block:",
+        )
 
 
 def features(checkpoint: Checkpoint, rows: cache.RowSet, position: int) -> pd.DataFrame:
@@ -84,9 +100,16 @@ def _predictions(
                     f" tower's logit. p{task.name.upper()} = p{task.follows.upper()} ·"
                     f" p{conditional_name(described, i)}.",
                 )  # fmt: skip
-            label = "no label" if labels is None else f"label {int(labels[i])}"
+            label = _label(line["probability"], None if labels is None else labels[i])
             st.metric(
                 f"{task.title or task.name} · p{task.name.upper()}",
                 lens.percent(line["probability"]), border=True, width=210, delta=label,
                 delta_color="off", delta_arrow="off",
             )  # fmt: skip
+
+
+def _label(probability: float, label: float | None) -> str:
+    """Say what the row's label is, or why it has none."""
+    if math.isnan(probability):
+        return "not in this scenario"
+    return "no label" if label is None or math.isnan(label) else f"label {int(label)}"

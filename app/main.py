@@ -9,9 +9,11 @@ cache.settle_imports()
 page = st.navigation(
     [
         st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
+        st.Page("views/data.py", title="Data", icon=":material/table_chart:"),
         st.Page("views/lens.py", title="Instance Lens", icon=":material/search:"),
         st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
         st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
+        st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
     ],
     position="top",
 )

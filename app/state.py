@@ -74,6 +74,17 @@ def recall(name: str) -> Any:
     return st.session_state.get(_OBJECTS, {}).get(name)
 
 
+def seed(key: str, value: Any) -> str:
+    """Give a widget its value where it has none, as after a visit to another page; return key."""
+    st.session_state.setdefault(key, value)
+    return key
+
+
+def drawn(key: str) -> bool:
+    """Whether the widget of a key was drawn in the last run and still holds its changes."""
+    return key in st.session_state
+
+
 def _view() -> dict[str, str]:
     view: dict[str, str] = st.session_state.get(_VIEW, {})
     return view

@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import streamlit as st
 
 from aesm2.checkpoint import Checkpoint
+from aesm2.data.cleaning import cleaned
 from aesm2.data.description import Description
 from aesm2.data.encoder import require_columns
+from aesm2.data.tables import HEAD, csv_form, read_csv
 from aesm2.errors import InputError
 from app import state
 from app.cache import RowSet
@@ -49,13 +51,14 @@ def row_set(checkpoint: Checkpoint, id_: str, title: str, frame: pd.DataFrame) -
     require_columns(frame, described.input_columns, f"{title}: the table")
     labels = all(task.label in frame.columns for task in described.task)
     try:
+        frame = cleaned(frame, described.source)
         return RowSet(id_, title, frame, checkpoint.encode(frame, labels=labels), labels)
     except InputError as error:
         raise InputError(f"{title}: {error} (row 0 is the first one below the header)") from None
 
 
-def read_rows(title: str, content: bytes) -> pd.DataFrame:
-    """Read the content of a CSV or parquet file.
+def read_rows(title: str, content: bytes, most: int = MAX_ROWS) -> pd.DataFrame:
+    """Read the content of a CSV or parquet file of at most so many rows.
 
     Raises InputError where it is empty, too large, or no table.
     """
@@ -63,15 +66,36 @@ def read_rows(title: str, content: bytes) -> pd.DataFrame:
         raise InputError(f"{title}: the file is empty; it needs a header line and rows")
     if len(content) > MAX_MEGABYTES * 2**20:
         raise InputError(f"{title}: larger than {MAX_MEGABYTES} MB; upload fewer rows")
-    frame = _parquet(title, content) if content[:4] == b"PAR1" else _csv(title, content)
+    parquet = is_parquet(content)
+    frame = _parquet(title, content, most) if parquet else _csv(title, content, most)
     if frame.empty:
         raise InputError(f"{title}: a header but no rows below it")
-    if len(frame) > MAX_ROWS:
-        raise InputError(f"{title}: more than {MAX_ROWS:,} rows; upload fewer")
+    if len(frame) > most:
+        raise InputError(f"{title}: more than {most:,} rows; upload fewer")
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise InputError(f"{title}: the column '{twice[0]}' is there twice")
     return frame
+
+
+def is_parquet(content: bytes) -> bool:
+    """Tell parquet from CSV by its first bytes."""
+    return content[:4] == b"PAR1"
+
+
+def csv_text(title: str, content: bytes) -> str:
+    """Return CSV text without byte order mark, empty lines and remarks before its header."""
+    if b"\0" in content[:65536]:
+        raise InputError(f"{title}: not a table: neither CSV text nor parquet")
+    try:
+        text = content.decode("utf-8-sig").lstrip("\ufeff\r\n")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{title}: not UTF-8 text (byte {error.start}); save the CSV as UTF-8"
+        ) from None
+    while text.startswith("#"):  # the provenance line of this app's own exports
+        text = text.partition("\n")[2]
+    return text
 
 
 def template(description: Description, frame: pd.DataFrame, rows: int = 5) -> bytes:
@@ -143,10 +167,10 @@ def _uploads() -> dict[str, tuple[str, pd.DataFrame]]:
     return found
 
 
-def _parquet(title: str, content: bytes) -> pd.DataFrame:
+def _parquet(title: str, content: bytes, most: int) -> pd.DataFrame:
     try:
         file = pq.ParquetFile(BytesIO(content))
-        _require_modest(title, file)
+        _require_modest(title, file, most)
         frame: pd.DataFrame = file.read().to_pandas(ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, InputError):
@@ -155,44 +179,29 @@ def _parquet(title: str, content: bytes) -> pd.DataFrame:
     return frame
 
 
-def _require_modest(title: str, file: pq.ParquetFile) -> None:
+def _require_modest(title: str, file: pq.ParquetFile, most: int) -> None:
     """Refuse what would not fit before any of it is unpacked."""
     about = file.metadata
     size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-    if about.num_rows > MAX_ROWS:
-        raise InputError(f"{title}: {about.num_rows:,} rows; at most {MAX_ROWS:,} can be uploaded")
+    if about.num_rows > most:
+        raise InputError(f"{title}: {about.num_rows:,} rows; at most {most:,} can be uploaded")
     if size > 10 * MAX_MEGABYTES * 2**20:
         raise InputError(f"{title}: unpacks to more than {10 * MAX_MEGABYTES} MB")
 
 
-def _csv(title: str, content: bytes) -> pd.DataFrame:
-    if b"\0" in content[:65536]:
-        raise InputError(f"{title}: not a table: neither CSV text nor parquet")
+def _csv(title: str, content: bytes, most: int) -> pd.DataFrame:
+    text = csv_text(title, content)
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{title}: not UTF-8 text (byte {error.start}); save the CSV as UTF-8"
-        ) from None
-    skipped = len(text) - len(text.lstrip("\ufeff\r\n"))
-    text = text[skipped:]
-    while text.startswith("#"):  # the provenance line of this app's own exports
-        text = text.partition("\n")[2]
-    try:
-        frame = pd.read_csv(StringIO(text), low_memory=False, nrows=MAX_ROWS + 1)
+        frame = read_csv(text.encode(), most + 1)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputError(f"{title}: not a CSV table: {_first_line(error)}") from None
-    if frame.shape[1] == 1 and (separator := {";", "\t"} & set(str(frame.columns[0]))):
-        raise InputError(
-            f"{title}: the columns are separated by {separator.pop()!r}; save it with commas"
-        )
     if _first_row_is_longer(text):  # pandas would take the first column for the rows' names
         raise InputError(f"{title}: the rows have more values than the header has columns")
     return frame
 
 
 def _first_row_is_longer(text: str) -> bool:
-    records = csv.reader(StringIO(text))
+    records = csv.reader(StringIO(text), delimiter=csv_form(text[:HEAD])["sep"])
     filled = (record for record in records if record)
     return len(next(filled, [])) < len(next(filled, []))
 

@@ -18,6 +18,7 @@ from aesm2.routing.trace import LayerSpec
 from app import cache, state
 
 ANY = ""  # every scenario of a level
+DEFAULT = "kuairand"  # the checkpoint that the app opens on: the one of real data
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,13 @@ def table(data: pd.DataFrame, key: str, source: str = "", **more: Any) -> None:
     )
 
 
+def escaped(text: str) -> str:
+    """Keep Markdown out of words that come from data."""
+    for sign in "\\`*_[]$~:#<":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
 @contextlib.contextmanager
 def problems_told() -> Iterator[None]:
     """Turn an exception of a page into a message that says what happened and what to do."""
@@ -182,7 +190,7 @@ def _first_checkpoint() -> str:
             "no checkpoint found: train one with `aesm2 train data_samples/kuairand_pure --config"
             " configs/kuairand.toml --run runs/first`, then reload"
         )
-    return names[0]
+    return DEFAULT if DEFAULT in names else names[0]
 
 
 def _device_input() -> None:

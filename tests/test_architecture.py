@@ -27,6 +27,8 @@ IMPORTS = (
     Imports("aesm2/config.py", ("aesm2",), allowed=("aesm2.errors",)),
     Imports("aesm2/layers", ("aesm2.models", "aesm2.data", "aesm2.losses", *UPPER)),
     Imports("aesm2/data", ("aesm2.models", *UPPER)),
+    Imports("aesm2/prepare", ("aesm2.layers", "aesm2.models", *UPPER)),
+    Imports("aesm2/simulation", ("aesm2.models", *UPPER)),
     Imports("aesm2/models", UPPER),
     Imports("aesm2/losses.py", UPPER),
     Imports("aesm2/metrics.py", ("aesm2",)),

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aesm2.data.batch import Batch
+from aesm2.data.scenarios import path_index, path_names
 from aesm2.data.schema import Schema
-from aesm2.evaluation import evaluate, measure, overall_score, path_index, path_names
+from aesm2.evaluation import evaluate, measure, overall_score
 from aesm2.inference import probabilities
 from tests import small
 from tests.models import cases

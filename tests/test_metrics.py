@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import binom, binomtest
 from sklearn import metrics as sklearn_metrics
 
-from aesm2.metrics import auc, log_loss
+from aesm2.metrics import Z95, auc, log_loss, soft_auc, wilson
 
 SCORED = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=30)
 
@@ -112,3 +113,56 @@ def test_log_loss_is_finite_at_certainty_and_nan_without_rows() -> None:
     assert log_loss(np.array([1, 0]), np.array([0.0, 1.0])) == pytest.approx(-math.log(1e-7))
     assert log_loss(np.array([1, 0]), np.float32([1.0, 0.0])) == pytest.approx(0, abs=1e-6)
     assert math.isnan(log_loss(np.array([]), np.array([])))
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1, width=32), st.integers(0, 5), st.floats(0.125, 4, width=32)),
+        min_size=2, max_size=9,
+    )
+)  # fmt: skip
+def test_soft_auc_is_the_expected_share_of_ordered_pairs(
+    rows: list[tuple[float, int, float]],
+) -> None:
+    right = pairs = 0.0
+    for p, score, weight in rows:
+        for q, other, own in rows:
+            pair = weight * p * own * (1 - q)
+            pairs += pair
+            right += pair * ((score > other) + 0.5 * (score == other))
+    assume(pairs > 1e-6)
+    p, score, weight = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    assert soft_auc(p, score, weight) == pytest.approx(right / pairs, abs=1e-9)
+
+
+def test_soft_auc_of_certain_labels_is_the_auc() -> None:
+    rng = np.random.default_rng(3)
+    labels, scores = rng.integers(0, 2, 200), rng.normal(size=200).round(1)
+    assert soft_auc(labels, scores) == pytest.approx(auc(labels, scores).value)
+    assert math.isnan(soft_auc(np.ones(5), np.arange(5.0)))
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilson_is_scipys(n: int, data: st.DataObject) -> None:
+    positives = data.draw(st.integers(0, n))
+    low, high = wilson(np.array([positives]), np.array([n]))
+    wanted = binomtest(positives, n).proportion_ci(0.95, method="wilson")
+    assert low[0] == pytest.approx(wanted.low, abs=1e-9)
+    assert high[0] == pytest.approx(wanted.high, abs=1e-9)
+
+
+def test_wilson_of_no_rows_is_undefined_and_of_none_or_all_positive_has_a_width() -> None:
+    low, high = wilson(np.array([0, 0, 20]), np.array([0, 20, 20]))
+    assert math.isnan(low[0])
+    assert math.isnan(high[0])
+    assert (low[1], high[2]) == (0, 1)
+    assert high[1] == pytest.approx(Z95**2 / (20 + Z95**2))  # its closed form
+    assert low[2] == pytest.approx(1 - high[1])
+
+
+def test_wilson_covers_a_rare_rate() -> None:
+    """Over every outcome of 40 rows at 3 %, of which the normal interval covers 70 in 100."""
+    n, rate = 40, 0.03
+    low, high = wilson(np.arange(n + 1), np.full(n + 1, n))
+    covered = binom.pmf(np.arange(n + 1), n, rate)[(low <= rate) & (rate <= high)].sum()
+    assert 0.93 < covered < 0.99

@@ -6,6 +6,8 @@ import pandas as pd
 from aesm2.data.description import Source
 from aesm2.errors import InputError
 
+ISO = "ISO8601"  # as a form: whatever the standard allows
+
 
 def cleaned(frame: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Return the frame with markers made missing and dates made timestamps.
@@ -35,7 +37,8 @@ def _marked(column: pd.Series, source: Source) -> pd.Series:
 
 def _dates(column: pd.Series, form: str) -> pd.Series:
     texts = column.map(_plain_number, na_action="ignore")
-    dates = pd.to_datetime(texts, format=form, errors="coerce")
+    zones = "%z" in form or form == ISO  # offsets change with the season: all are put into UTC
+    dates = pd.to_datetime(texts, format=form, errors="coerce", utc=zones)
     bad = (dates.isna() & column.notna()).to_numpy()
     if bad.any():
         row = int(np.argmax(bad))

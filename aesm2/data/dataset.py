@@ -19,6 +19,7 @@ from aesm2.data.description import (
 )
 from aesm2.data.encoder import as_text, require_columns
 from aesm2.data.history import history_columns
+from aesm2.data.tables import read_table
 from aesm2.errors import InputError
 
 SplitName = Literal["train", "validation", "test"]
@@ -75,7 +76,7 @@ class Dataset:
     def _split(self, frame: pd.DataFrame) -> pd.Series:
         described = self.description.split
         if described.random is not None:
-            codes = _drawn(frame, described.random)
+            codes = drawn(frame, described.random)
         else:
             codes = _by_intervals(frame, described)
         kind = pd.CategoricalDtype(list(SPLITS))
@@ -88,29 +89,6 @@ def rows_of(frame: pd.DataFrame, name: SplitName) -> pd.DataFrame:
     if rows.empty:
         raise InputError(f"the {name} split has no rows: check [split] in dataset.toml")
     return rows
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV or parquet table, or a folder of parquet; InputError says what is wrong."""
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        if path.suffix.lower() in (".csv", ".tsv"):
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            return pd.read_csv(path, sep=separator, low_memory=False)
-        if path.suffix.lower() in (".parquet", ".pq") or path.is_dir():
-            return _plain(pd.read_parquet(path))
-    except Exception as error:  # every reader has exceptions of its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: cannot be read as a table: {reason}") from None
-    raise InputError(f"{path}: not a table this reads: expected .parquet, .csv or .tsv")
-
-
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Number the rows, name the columns by text: a parquet file may carry an index of its own."""
-    unnamed = all(name is None for name in frame.index.names)
-    return frame.reset_index(drop=unnamed).rename(columns=str)
 
 
 def _join(frame: pd.DataFrame, table: pd.DataFrame, on: str, name: str) -> pd.DataFrame:
@@ -127,14 +105,16 @@ def _join(frame: pd.DataFrame, table: pd.DataFrame, on: str, name: str) -> pd.Da
         raise InputError(f"{name}: '{on}' holds {kinds}") from None
 
 
-def _drawn(frame: pd.DataFrame, drawn: RandomSplit) -> np.ndarray:
+def drawn(frame: pd.DataFrame, drawn: RandomSplit) -> np.ndarray:
     """Index in SPLITS of each row by a hash of seed and key, or row number."""
-    names = pd.Series(frame.index.map(lambda row: f"row {row}"), index=frame.index)
+    rows = frame.index.to_numpy(np.uint64) + (np.uint64(drawn.seed) << np.uint64(32))
+    hashes = pd.util.hash_array(rows)
     if drawn.key is not None:
         require_columns(frame, [drawn.key], "split.random.key: the table")
-        names = as_text(frame[drawn.key]).reindex(frame.index).fillna(names)
-    hashes = pd.util.hash_array(names.to_numpy(object), hash_key=f"{drawn.seed:016d}")
-    share = hashes.astype(np.float64) / 2**64
+        codes, keys = pd.factorize(as_text(frame[drawn.key]).reindex(frame.index))
+        known = pd.util.hash_array(keys.to_numpy(object), hash_key=f"{drawn.seed:016d}")
+        hashes = np.where(codes < 0, hashes, np.append(known, 0)[codes])
+    share = hashes / 2**64
     return np.digitize(share, [1 - drawn.validation - drawn.test, 1 - drawn.test])
 
 
@@ -165,7 +145,8 @@ def _inside(column: pd.Series, interval: Interval, name: str) -> np.ndarray:
         if interval.first is not None:
             inside &= column >= interval.first
         if interval.last is not None and _is_day(column, interval.last):
-            inside &= column < pd.Timestamp(interval.last) + pd.Timedelta(days=1)
+            day = pd.Timestamp(str(interval.last), tz=column.dt.tz)
+            inside &= column < day + pd.Timedelta(days=1)
         elif interval.last is not None:
             inside &= column <= interval.last
     except (TypeError, ValueError):

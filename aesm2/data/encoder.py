@@ -42,7 +42,7 @@ class Encoder:
                 counts = as_text(column).value_counts()
                 categories[name] = tuple(sorted(counts.index[counts >= feature.min_count]))
             else:
-                edges[name] = _quantile_edges(_as_numbers(column, name), feature.buckets)
+                edges[name] = _quantile_edges(as_numbers(column, name), feature.buckets)
         return Encoder(description, categories, edges)
 
     @property
@@ -120,7 +120,7 @@ class Encoder:
     def _encode_field(self, frame: pd.DataFrame, name: str, feature: Feature) -> np.ndarray:
         column = frame[feature.column or name]
         if feature.kind == "numeric":
-            numbers = _as_numbers(column, feature.column or name)
+            numbers = as_numbers(column, feature.column or name)
             bucket = np.searchsorted(np.asarray(self.edges[name]), numbers, side="right")
             return np.where(np.isnan(numbers), MISSING, bucket + FIRST_VALUE)
         if name not in self._index:
@@ -189,6 +189,12 @@ def task_exists(task: Task, description: Description, scenarios: np.ndarray) -> 
     return exists
 
 
+def tasks_exist(description: Description, scenarios: np.ndarray) -> np.ndarray:
+    """Whether each task exists in each row's scenario, (rows, tasks) bool; see `task_exists`."""
+    found = [task_exists(task, description, scenarios) for task in description.task]
+    return np.stack(found, axis=1)
+
+
 def _read_label(column: pd.Series, task: Task, may_lack: np.ndarray) -> np.ndarray:
     """Read one label column, (rows,), NaN where missing; may_lack: rows that need no label."""
     if task.positive:
@@ -196,7 +202,7 @@ def _read_label(column: pd.Series, task: Task, may_lack: np.ndarray) -> np.ndarr
         positive = np.isin(_texts(values), _texts(task.positive))
         own = np.append(positive.astype(np.float64), np.nan)[codes]
     else:
-        own = _as_numbers(column, task.label)
+        own = as_numbers(column, task.label)
     missing = np.isnan(own)
     wrong = np.where(missing, ~may_lack & (not task.may_be_missing), ~np.isin(own, (0, 1)))
     if wrong.any():
@@ -230,7 +236,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _as_numbers(column: pd.Series, name: str) -> np.ndarray:
+def as_numbers(column: pd.Series, name: str) -> np.ndarray:
     """Return a column as float64 with NaN where missing; InputError names the first bad row."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     bad = np.isnan(numbers) & column.notna().to_numpy()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from aesm2.data.batch import Batch
+from aesm2.data.counts import GIVEN, IMPRESSIONS, LABELLED, Counts, count
 from aesm2.data.dataset import SplitName
 from aesm2.data.schema import Schema
 
@@ -14,21 +15,36 @@ def scenario_statistics(batches: Mapping[SplitName, Batch], schema: Schema) -> p
     """Count rows and positives of each split and fine-grained scenario.
 
     batches: split name → labelled rows. Columns: split, one a level, impressions, one a task with
-    its positives, NaN where no row has a label. Scenarios without rows are left out.
+    its positives, NaN where no row has a label. A task that only some rows of a scenario have a
+    label for has two more: TASK:labelled, the rows that have one, and TASK:given, those of them
+    that are positive in the task it follows. Scenarios without rows are left out.
     """
     parts = []
     for split, batch in batches.items():
         if batch.labels is None:
             raise ValueError(f"the {split} rows have no labels")
-        frame = pd.DataFrame(batch.scenarios.numpy(), columns=list(schema.level_names))
-        frame[list(schema.tasks)] = batch.labels.numpy().astype(np.float64)
-        grouped = frame.groupby(list(schema.level_names))
-        counted = grouped[list(schema.tasks)].sum(min_count=1).assign(impressions=grouped.size())
-        parts.append(counted.reset_index().assign(split=split))
+        parts.append(_lines(count(batch, schema)).assign(split=split))
     statistics = pd.concat(parts, ignore_index=True)
+    columns = ["split", *schema.level_names, IMPRESSIONS, *schema.tasks]
     for task in schema.tasks:
         if statistics[task].notna().all():
             statistics[task] = statistics[task].astype(int)
-    for level, names in zip(schema.level_names, schema.levels, strict=True):
-        statistics[level] = statistics[level].map(dict(enumerate(names)))
-    return statistics[["split", *schema.level_names, "impressions", *schema.tasks]]
+        labelled = statistics[task + LABELLED]
+        if ((labelled > 0) & (labelled < statistics[IMPRESSIONS])).any():
+            columns += [task + LABELLED, task + GIVEN]
+    return statistics[columns]
+
+
+def _lines(counts: Counts) -> pd.DataFrame:
+    """Return one line a scenario that has rows."""
+    schema, there = counts.schema, np.flatnonzero(counts.impressions)
+    places = np.unravel_index(there, tuple(len(level) for level in schema.levels))
+    named = zip(schema.level_names, schema.levels, places, strict=True)
+    columns = {name: np.array(names, object)[place] for name, names, place in named}
+    columns[IMPRESSIONS] = counts.impressions[there]
+    for number, task in enumerate(schema.tasks):
+        labelled = counts.labelled[there, number]
+        positives = counts.positives[there, number]
+        columns[task] = np.where(labelled > 0, positives, np.nan)
+        columns |= {task + LABELLED: labelled, task + GIVEN: counts.given[there, number]}
+    return pd.DataFrame(columns)

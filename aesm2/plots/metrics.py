@@ -1,22 +1,18 @@
-"""Metrics by scenario and task as a dot plot, and the tables beside it.
+"""Metrics by scenario and task as a dot plot, and the tables beside it."""
 
-The tables of the data are laid out as Tables 1 and 2 of the paper: one column a scenario.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.data.description import Description, Task
-from aesm2.evaluation import OVERALL, PATH, SEPARATOR
+from aesm2.data.description import Description
+from aesm2.data.scenarios import OVERALL, PATH, SEPARATOR
 from aesm2.plots.style import finish, scenario_colour
 
-ALL = "ALL"
 NEUTRAL = "#777777"  # all rows: no scenario's colour
-UNDEFINED = "undefined"
+UNDEFINED, UNLABELLED = "undefined", "no labels here"
 LINE_PX = 26
 
 
@@ -39,7 +35,7 @@ def metrics_table(lines: pd.DataFrame) -> pd.DataFrame:
             "scope": lines["scope"],
             "scenario": lines["scenario"],
             "task": lines["task"],
-            "AUC × 100": [UNDEFINED if np.isnan(a) else f"{100 * a:.2f}" for a in area],
+            "AUC × 100": [_written(a, n) for a, n in zip(area, lines["n"], strict=True)],
             "95 % low": (100 * pd.to_numeric(lines["auc_low"])).round(2),
             "95 % high": (100 * pd.to_numeric(lines["auc_high"])).round(2),
             "n": lines["n"],
@@ -72,7 +68,7 @@ def metrics_figure(lines: pd.DataFrame, description: Description, stamp: str) ->
             line = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
             figure.add_vline(float(100 * overall[0]), line=line, row=1, col=column)
     figure.update_xaxes(title="AUC × 100", range=[low, high], title_standoff=4)
-    counts = lines.drop_duplicates(["scope", "scenario"])["n"]
+    counts = lines.groupby(["scope", "scenario"], sort=False)["n"].max()
     ticks = [f"{_label(*place)} (n = {n:,})" for place, n in zip(places, counts, strict=True)]
     figure.update_yaxes(range=[len(places) - 0.5, -0.5], tickvals=list(range(len(places))),
                         ticktext=ticks, automargin=True)  # fmt: skip
@@ -105,77 +101,6 @@ def comparison_table(evaluations: Mapping[str, pd.DataFrame], split: str) -> pd.
     return table.reset_index()
 
 
-def statistics_table(
-    statistics: pd.DataFrame, description: Description, by: str, split: str
-) -> pd.DataFrame:
-    """Counts, rates and shares by scenario, as in Tables 1 and 2 of the paper.
-
-    statistics: see `scenario_statistics`. by: a level's name, or "path" for fine-grained
-    scenarios. split: a split's name, or "all". One line a measure, "ALL" and one column a
-    scenario, in the order of the gates; 0 where a scenario has no rows, NaN where a rate is of
-    nothing. Rates and shares are fractions.
-    """
-    tasks = list(description.task)
-    names = [task.name for task in tasks]
-    rows = statistics if split == "all" else statistics[statistics["split"] == split]
-    counts = _by_scenario(rows, description, by)
-    of = {
-        name: np.array([counts[name].sum(), *counts[name]], np.float64)
-        for name in ("impressions", *names)
-    }
-    titles = {"impressions": "impressions"} | _titles(tasks)
-    lines = {f"#{titles[name]}": values for name, values in of.items()}
-    for part, whole in _rates(tasks):
-        below = np.where(of[whole] > 0, of[whole], np.nan)
-        lines[f"#{titles[part]} / #{titles[whole]}"] = of[part] / below
-    for name, values in of.items():
-        lines[f"#{titles[name]} %"] = values / (values[0] or np.nan)
-    columns = [ALL, *map(str, counts.index)]
-    return pd.DataFrame.from_dict(lines, orient="index", columns=columns).rename_axis("measure")
-
-
-def written_statistics(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `statistics_table` as text: counts with separators, rates and shares in percent."""
-    counts = [not ("/" in str(name) or str(name).endswith("%")) for name in table.index]
-
-    def written(value: float, count: bool) -> str:
-        if np.isnan(value):
-            return "–"
-        return f"{value:,.0f}" if count else f"{value:.2%}"
-
-    columns = {
-        str(name): [written(v, c) for v, c in zip(table[name], counts, strict=True)]
-        for name in table.columns
-    }
-    return pd.DataFrame({"measure": table.index, **columns})
-
-
-def _by_scenario(rows: pd.DataFrame, description: Description, by: str) -> pd.DataFrame:
-    """Add up the counts of each scenario; those without rows have 0."""
-    levels, columns = description.level, ["impressions", *(t.name for t in description.task)]
-    if by == PATH:
-        own = rows[[level.name for level in levels]].astype(str).agg(SEPARATOR.join, axis=1)
-        index = pd.MultiIndex.from_product([level.scenarios for level in levels])
-        order = [SEPARATOR.join(path) for path in index]
-    else:
-        own = rows[by].astype(str)
-        order = list(next(level.scenarios for level in levels if level.name == by))
-    return rows[columns].groupby(own.to_numpy()).sum().reindex(order, fill_value=0)
-
-
-def _rates(tasks: Sequence[Task]) -> list[tuple[str, str]]:
-    """Return (part, whole): every task of the impressions, then each of the one it follows."""
-    chain = [(task.name, task.follows) for task in tasks if task.follows is not None]
-    return [*((task.name, "impressions") for task in tasks), *chain]
-
-
-def _titles(tasks: Sequence[Task]) -> dict[str, str]:
-    """Return what each task is called; its name where two have the same title."""
-    titles = [task.title or task.name for task in tasks]
-    unique = {t.name: title for t, title in zip(tasks, titles, strict=True)}
-    return unique if len(set(titles)) == len(titles) else {t.name: t.name for t in tasks}
-
-
 def _range(lines: pd.DataFrame) -> tuple[float, float]:
     """One range for all panels, with room on both sides."""
     columns = [pd.to_numeric(lines[c]) for c in ("auc", "auc_low", "auc_high")]
@@ -194,14 +119,16 @@ def _dots(
     area, low, high = (
         100 * pd.to_numeric(own[c]).to_numpy(np.float64) for c in ("auc", "auc_low", "auc_high")
     )
-    gone = np.isnan(area)
+    gone, counts = np.isnan(area), own["n"].fillna(0).to_numpy(np.int64)
+    words = [_written(a / 100, n) for a, n in zip(area, counts, strict=True)]
     hover = [
-        f"{_label(*place)}<br>{_told(*numbers)}"
-        for place, *numbers in zip(places, area, low, high, strict=True)
+        f"{_label(*place)} (n = {n:,})<br>{_told(value, a, b, n)}"
+        for place, value, a, b, n in zip(places, area, low, high, counts, strict=True)
     ]
     return go.Scatter(
         x=np.where(gone, left, area), y=list(range(len(places))), mode="markers+text",
-        text=[f" {UNDEFINED}" if g else "" for g in gone], textposition="middle right",
+        text=[f"\u00a0\u00a0{word}" if g else "" for g, word in zip(gone, words, strict=True)],
+        textposition="middle right",
         marker={
             "size": [0 if g else 9 for g in gone],
             "color": [_colour(*place, description) for place in places],
@@ -215,9 +142,15 @@ def _dots(
     )  # fmt: skip
 
 
-def _told(area: float, low: float, high: float) -> str:
+def _written(area: float, n: int) -> str:
     if np.isnan(area):
-        return f"{UNDEFINED}: a class is missing"
+        return UNDEFINED if n else UNLABELLED
+    return f"{100 * area:.2f}"
+
+
+def _told(area: float, low: float, high: float, n: int) -> str:
+    if np.isnan(area):
+        return f"{UNDEFINED}: a class is missing" if n else UNLABELLED
     return f"{area:.2f} (no interval)" if np.isnan(low) else f"{area:.2f} ({low:.2f} – {high:.2f})"
 
 

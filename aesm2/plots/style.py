@@ -1,5 +1,6 @@
 """The look that all figures share: role colours and shapes, scales, the provenance stamp."""
 
+import textwrap
 from enum import Enum
 
 import numpy as np
@@ -50,6 +51,7 @@ SCENARIO_COLOURS = (
     "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#882255", "#44AA99",
     "#999933", "#332288",
 )  # fmt: skip
+STAMP_PX = 15  # height of the stamp
 SEQUENTIAL = "Cividis"
 DIVERGING = "RdBu"  # signed quantities only, centred at zero
 
@@ -86,7 +88,7 @@ def finish(
     stamp: str,
     height: int,
     top: int = 36,
-    bottom: int = 44,
+    bottom: int = 52,
 ) -> go.Figure:
     """Give a figure its margins, fonts and provenance stamp; return it.
 
@@ -95,7 +97,7 @@ def finish(
     """
     stamped = {
         "text": stamp, "name": "provenance", "xref": "paper", "yref": "paper", "x": 1, "y": 0,
-        "yshift": -(bottom - 8), "xanchor": "right", "yanchor": "top", "showarrow": False,
+        "yshift": -(bottom - STAMP_PX), "xanchor": "right", "yanchor": "top", "showarrow": False,
         "font": {"size": 10}, "opacity": 0.7,
     }  # fmt: skip
     return figure.update_layout(  # at once: plotly checks every change, which takes its time
@@ -109,6 +111,16 @@ def finish(
     )
 
 
+def narrow(figure: go.Figure, characters: int = 56) -> go.Figure:
+    """Break the stamp of a finished figure into lines, for charts beside each other; return it."""
+    lines = "<br>".join(textwrap.wrap(stamp_of(figure), characters))
+    return figure.update_annotations(
+        selector={"name": "provenance"}, text=lines, align="right", yanchor="bottom",
+        yshift=-figure.layout.margin.b,
+    )  # fmt: skip
+
+
 def stamp_of(figure: go.Figure) -> str:
-    """Return the provenance stamp that `finish` gave a figure."""
-    return next(str(a.text) for a in figure.layout.annotations if a.name == "provenance")
+    """Return the provenance stamp that `finish` gave a figure, on one line."""
+    found = next(str(a.text) for a in figure.layout.annotations if a.name == "provenance")
+    return found.replace("<br>", " ")

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from aesm2.data.description import Description
-from aesm2.evaluation import OVERALL
+from aesm2.data.scenarios import OVERALL
 from aesm2.plots.style import Role, finish, scenario_colour
 
 Axis = Literal["step", "seconds"]

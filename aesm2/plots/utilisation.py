@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.evaluation import OVERALL
+from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.plots.style import SEQUENTIAL, Role, finish
 from aesm2.routing.findings import scenario_label
 from aesm2.routing.shares import LayerShares, RoleName, Value
@@ -30,9 +30,13 @@ class Panel:
 
     @property
     def lines(self) -> list[tuple[int, int]]:
-        """(target, scenario) of each line, the scenario changing fastest."""
+        """(target, scenario) of each line, the scenario changing fastest.
+
+        There are many fine-grained scenarios: those without rows have no line.
+        """
         shares = self.shares
-        return [(t, s) for t in range(len(shares.targets)) for s in range(len(shares.scenarios))]
+        there = (shares.rows > 0) | (shares.by != PATH)
+        return [(t, int(s)) for t in range(len(shares.targets)) for s in np.flatnonzero(there)]
 
     @property
     def labels(self) -> list[str]:
@@ -41,15 +45,25 @@ class Panel:
 
     @property
     def rows(self) -> list[int]:
-        """Number of rows of each line."""
-        return [int(self.shares.rows[scenario]) for _, scenario in self.lines]
+        """Number of rows of each line; of a task, those whose scenario has it."""
+        return [int(self.shares.counted[line]) for line in self.lines]
+
+    @property
+    def counts(self) -> list[str]:
+        """Number of rows of each line in words."""
+        there = [int(self.shares.rows[scenario]) for _, scenario in self.lines]
+        return [
+            f"n = {n:,}" if n or not some else "no such task here"
+            for n, some in zip(self.rows, there, strict=True)
+        ]
 
     @property
     def cells(self) -> np.ndarray:
         """Values, (lines, n); NaN for a scenario without rows."""
         values = self.shares.values(self.role or "specific", self.value)
-        flat: np.ndarray = values.reshape(-1, values.shape[-1])
-        return flat
+        targets, scenarios = np.array(self.lines, np.int64).reshape(-1, 2).T
+        cells: np.ndarray = values[targets, scenarios]
+        return cells
 
     @property
     def title(self) -> str:
@@ -101,7 +115,7 @@ def utilisation_figure(shown: Sequence[Panel], stamp: str) -> go.Figure:
         )
         figure.update_yaxes(
             tickvals=list(range(lines)), range=[lines - 0.5, -0.5], automargin=True,
-            ticktext=[f"{a}<br>n = {n:,}" for a, n in zip(panel.labels, panel.rows, strict=True)],
+            ticktext=[f"{a}<br>{n}" for a, n in zip(panel.labels, panel.counts, strict=True)],
             row=number, col=1,
         )  # fmt: skip
     figure.update_xaxes(title="expert", title_standoff=2, row=len(shown), col=1)
@@ -139,7 +153,7 @@ def utilisation_table(shown: Sequence[Panel]) -> pd.DataFrame:
                         "role": panel.role or "either",
                         "task": panel.shares.targets[target],
                         "scenario": panel.shares.scenarios[scenario],
-                        "rows": int(panel.shares.rows[scenario]),
+                        "rows": panel.rows[number],
                         "expert": expert,
                         panel.value: cells[number, expert],
                     }
@@ -174,7 +188,7 @@ def _targets(panel: Panel) -> go.Scatter:
             hover.append(
                 f"{spec.name}, {labels[number]}<br>expert {expert}"
                 f"{f' as {panel.role}' if panel.role else ''}: {told}"
-                f"<br>{panel.rows[number]:,} rows"
+                f"<br>{panel.counts[number]}"
             )
     marker = {"symbol": "square-open", "size": 26, "color": "#EE3377", "line": {"width": 3}}
     return go.Scatter(

@@ -15,7 +15,8 @@ import torch
 
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.batch import Batch
-from aesm2.data.encoder import Encoder
+from aesm2.data.description import Description
+from aesm2.data.encoder import Encoder, tasks_exist
 from aesm2.errors import InputError, nearest
 from aesm2.inference import outputs
 from aesm2.routing.trace import LayerTrace, RoutingTrace, trace
@@ -111,16 +112,20 @@ def predictions(answered: RoutingTrace, checkpoint: Checkpoint) -> pd.DataFrame:
     """One line a row and task.
 
     Columns: row, task, conditional (given the task it follows, the sigmoid of its logit) and
-    probability (along the chain); where a task follows none, both are the same.
+    probability (along the chain); where a task follows none, both are the same. Both are NaN where
+    the task does not exist in the row's scenario.
     """
     tasks = [task.name for task in checkpoint.description.task]
     rows = len(answered)
+    exists = _exists(checkpoint.description, answered.scenarios)
+    conditional = answered.logits.sigmoid().where(exists, math.nan)
+    probability = answered.log_probability.exp().where(exists, math.nan)
     return pd.DataFrame(
         {
             "row": answered.index.repeat(len(tasks)),
             "task": tasks * rows,
-            "conditional": answered.logits.sigmoid().reshape(-1).numpy(),
-            "probability": answered.log_probability.exp().reshape(-1).numpy(),
+            "conditional": conditional.reshape(-1).numpy(),
+            "probability": probability.reshape(-1).numpy(),
         }
     )
 
@@ -128,8 +133,8 @@ def predictions(answered: RoutingTrace, checkpoint: Checkpoint) -> pd.DataFrame:
 def doors(checkpoint: Checkpoint, frame: pd.DataFrame) -> pd.DataFrame:
     """Predict one row through every scenario of each level, its features left as they are.
 
-    Columns: level, scenario, own (the row's scenario at that level), and each task's probability.
-    One line a scenario; the other levels keep the row's own scenario.
+    Columns: level, scenario, own (the row's scenario at that level), and each task's probability,
+    NaN where it does not exist. One line a scenario; the other levels keep the row's own scenario.
     """
     if len(frame) != 1:
         raise ValueError(f"doors are for one row, got {len(frame)}")
@@ -150,7 +155,8 @@ def doors(checkpoint: Checkpoint, frame: pd.DataFrame) -> pd.DataFrame:
         }
     )
     tasks = [task.name for task in checkpoint.description.task]
-    return named.join(pd.DataFrame(torch.cat(parts).numpy(), columns=tasks))
+    probability = torch.cat(parts).where(_exists(checkpoint.description, scenarios), math.nan)
+    return named.join(pd.DataFrame(probability.numpy(), columns=tasks))
 
 
 def differences(before: RoutingTrace, after: RoutingTrace, row: int = 0) -> pd.DataFrame:
@@ -215,6 +221,11 @@ def parse_value(text: str, name: str, numeric: bool) -> Value:
     if not math.isfinite(number):
         raise InputError(f"'{name}' needs a number, found '{text}'")
     return number
+
+
+def _exists(described: Description, scenarios: torch.Tensor) -> torch.Tensor:
+    """Whether each task exists in each row's scenario: (rows, levels) → (rows, T) bool."""
+    return torch.from_numpy(tasks_exist(described, scenarios.numpy()))
 
 
 def _layer_rows(layer: LayerTrace, rows: slice) -> LayerTrace:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aesm2.evaluation import OVERALL, PATH
+from aesm2.data.scenarios import OVERALL, PATH
+from aesm2.data.words import listed
 from aesm2.routing.distance import FEW, Distances
 from aesm2.routing.shares import (
     DEAD,
@@ -14,7 +15,6 @@ from aesm2.routing.shares import (
     RoleName,
     dead_experts,
     effective_number,
-    listed,
     overload_limit,
     overloaded_experts,
 )
@@ -117,16 +117,15 @@ def _caution(found: Distances) -> list[str]:
 
 
 def _most_used(shares: LayerShares, role: RoleName) -> str:
-    counts, rows = shares.values(role, "count").sum(1), shares.rows.sum()  # (T, n)
-    counts = counts[:1] if role == "shared" else counts  # the same for every task
-    top = counts.argmax(-1)
-    named = list(zip(shares.targets, top, strict=False))
+    counts, rows = shares.values(role, "count").sum(1), shares.counted.sum(1)  # (T, n), (T,)
+    # The shared choice is the same for every task: that of the one with most rows tells all.
+    told = [int(rows.argmax())] if role == "shared" else np.flatnonzero(rows).tolist()
     taken = [
-        f"{f'for {task} ' if task and role == 'specific' else ''}{_percent(counts[t, k], rows)}"
-        f" of rows take expert {k}"
-        for t, (task, k) in enumerate(named)
+        f"{f'for {task} ' if (task := shares.targets[t]) and role == 'specific' else ''}"
+        f"{_percent(counts[t].max(), rows[t])} of rows take expert {counts[t].argmax()}"
+        for t in told
     ]
-    spread = float(effective_number(counts.sum(0)))
+    spread = float(effective_number(counts[told].sum(0)))
     return (
         f"{' and '.join(taken)} as {role}, and {role} choices spread as if evenly over"
         f" {spread:.1f} of {shares.spec.experts} experts"
@@ -137,7 +136,7 @@ def _overloaded(shares: LayerShares, role: RoleName) -> list[str]:
     found = overloaded_experts(shares, role)
     if not found:
         return []
-    limit, total = overload_limit(shares, role), int(shares.rows.sum()) * len(shares.targets)
+    limit, total = overload_limit(shares, role), int(shares.counted.sum())
     of = "rows" if len(shares.targets) == 1 else "rows × tasks"
     told = [
         f"{expert} ({count:,} of {total:,} {of}, {_percent(count, total)})"

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from aesm2.data.batch import Batch
+from aesm2.data.description import Description
+from aesm2.data.encoder import task_exists
 from aesm2.errors import InputError
 from aesm2.inference import outputs, probabilities
 from aesm2.models import Model
@@ -35,7 +37,8 @@ class Disagreement:
     """The row whose probability depends most on the scenario it is scored under.
 
     position: in the batch. task: its index. probabilities: under each scenario of the first level,
-    (m,). own: index of the row's scenario. median: of max − min over the rows looked at.
+    (m,), NaN where the task does not exist. own: index of the row's scenario. median: of max − min
+    over the rows looked at.
     """
 
     position: int
@@ -47,7 +50,7 @@ class Disagreement:
     @property
     def spread(self) -> float:
         """Largest minus smallest probability."""
-        return float(self.probabilities.max() - self.probabilities.min())
+        return float(np.nanmax(self.probabilities) - np.nanmin(self.probabilities))
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,16 @@ class Highlights:
 
 
 def highlights(
-    model: Model, batch: Batch, task: int, limit: int = LIMIT, seed: int = SEED
+    model: Model,
+    batch: Batch,
+    task: int,
+    limit: int = LIMIT,
+    seed: int = SEED,
+    description: Description | None = None,
 ) -> Highlights:
     """Find the rows; task: the index of the task whose disagreement is measured.
+
+    description: says where the task exists; by default in every scenario.
 
     Of more than `limit` rows, that many are drawn without replacement. The model may be any; one
     without expert selection has a disagreement only. Ties go to the earlier row.
@@ -80,7 +90,7 @@ def highlights(
     decisive, closest = _calls(model, drawn, positions)
     return Highlights(
         len(batch), len(positions), seed, decisive, closest,
-        _disagreement(model, drawn, positions, task),
+        _disagreement(model, drawn, positions, task, description),
     )  # fmt: skip
 
 
@@ -123,19 +133,29 @@ def _calls(model: Model, batch: Batch, positions: np.ndarray) -> tuple[Call | No
 
 
 def _disagreement(
-    model: Model, batch: Batch, positions: np.ndarray, task: int
+    model: Model, batch: Batch, positions: np.ndarray, task: int, description: Description | None
 ) -> Disagreement | None:
-    """Score every row under each scenario of the first level in one pass; the features stay."""
+    """Score every row under each scenario of the first level in one pass; the features stay.
+
+    Only rows whose own scenario has the task count, and need two scenarios that have it.
+    """
     scenarios, rows = len(model.schema.levels[0]), len(batch)
-    if scenarios < 2:
-        return None
     moved = batch.scenarios.repeat(scenarios, 1)
     moved[:, 0] = torch.arange(scenarios).repeat_interleave(rows)
+    exists = np.ones((scenarios, rows), bool)
+    if description is not None:
+        own = task_exists(description.task[task], description, batch.scenarios.numpy())
+        there = task_exists(description.task[task], description, moved.numpy())
+        exists = there.reshape(scenarios, rows) & own
+    kept = np.flatnonzero(exists.sum(0) > 1)
+    if len(kept) == 0:
+        return None
     every = Batch(batch.fields.repeat(scenarios, 1), moved)
     scored = probabilities(model, every)[:, task].reshape(scenarios, rows)
-    spread = scored.max(0) - scored.min(0)
+    scored = np.where(exists, scored, np.nan)[:, kept]
+    spread = np.nanmax(scored, axis=0) - np.nanmin(scored, axis=0)
     at = int(spread.argmax())
     return Disagreement(
-        int(positions[at]), task, scored[:, at].copy(), int(batch.scenarios[at, 0]),
+        int(positions[kept[at]]), task, scored[:, at].copy(), int(batch.scenarios[kept[at], 0]),
         float(np.median(spread)),
     )  # fmt: skip

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from aesm2.data.batch import Batch
+from aesm2.data.scenarios import OVERALL, scenario_names, scenario_of_path
 from aesm2.errors import InputError
-from aesm2.evaluation import OVERALL, PATH, path_names
 from aesm2.inference import outputs
 from aesm2.models import Model, Schema
 from aesm2.routing.trace import LayerSpec, layer_specs
@@ -32,6 +32,7 @@ class LayerShares:
 
     by: name of a level, "path" or "all". scenarios: their names, (S,). rows: number of rows of
     each, (S,). specific, shared: choices; weight: sum of mixing weights; all (T, S, n).
+    with_task: rows whose scenario has the task, (T, S); by default all of them.
     """
 
     spec: LayerSpec
@@ -41,6 +42,13 @@ class LayerShares:
     specific: np.ndarray
     shared: np.ndarray
     weight: np.ndarray
+    with_task: np.ndarray | None = None
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Rows that were counted for each target, (T, S)."""
+        everywhere = np.broadcast_to(self.rows, (len(self.targets), len(self.rows)))
+        return everywhere if self.with_task is None else self.with_task
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -55,36 +63,16 @@ class LayerShares:
         """Return (T, S, n): choices, their share of the scenario's rows, or the mean mixing weight.
 
         Over the experts, shares add up to K and mean weights to 1 (a weight has no role: it is
-        that of the expert in the mixture). NaN for a scenario without rows, where not a count.
+        that of the expert in the mixture). NaN for a scenario without rows of the task, where not a
+        count.
         """
         counts = self.specific if role == "specific" else self.shared
         if value == "count":
             return counts
         total = self.weight if value == "weight" else counts
-        rows = np.where(self.rows > 0, self.rows, np.nan)
-        share: np.ndarray = total / rows[:, None]
+        rows = np.where(self.counted > 0, self.counted, np.nan)
+        share: np.ndarray = total / rows[:, :, None]
         return share
-
-
-def scenario_names(schema: Schema, by: str) -> tuple[str, ...]:
-    """Names of the scenarios by a level, by fine-grained scenario ("path"), or of all rows."""
-    if by == OVERALL:
-        return (OVERALL,)
-    if by == PATH:
-        return tuple(path_names(schema))
-    return schema.levels[_level(schema, by)]
-
-
-def scenario_of_path(schema: Schema, by: str) -> np.ndarray:
-    """Index, in `scenario_names`, of the scenario each path belongs to, (P,)."""
-    sizes = tuple(len(level) for level in schema.levels)
-    paths = np.arange(int(np.prod(sizes)))
-    if by == OVERALL:
-        return np.zeros_like(paths)
-    if by == PATH:
-        return paths
-    index: np.ndarray = np.unravel_index(paths, sizes)[_level(schema, by)]
-    return index
 
 
 def own_grouping(spec: LayerSpec, schema: Schema) -> str:
@@ -92,19 +80,29 @@ def own_grouping(spec: LayerSpec, schema: Schema) -> str:
     return OVERALL if spec.level is None else schema.level_names[spec.level]
 
 
-def layer_shares(utilisation: Utilisation, name: str, by: str) -> LayerShares:
-    """Add up a layer's counts over the paths of each scenario; by: see `scenario_names`."""
+def layer_shares(
+    utilisation: Utilisation, name: str, by: str, exists: np.ndarray | None = None
+) -> LayerShares:
+    """Add up a layer's counts over the paths of each scenario; by: see `scenario_names`.
+
+    exists: whether each task exists in each path, (P, T); in a task layer, rows of a path without
+    the task do not count for it. By default every task exists everywhere.
+    """
     layer, schema = utilisation.layer(name), utilisation.schema
     names, own = scenario_names(schema, by), scenario_of_path(schema, by)
     member = (own == np.arange(len(names))[:, None]).astype(np.int64)  # (S, P)
+    whole = exists is None or layer.spec.kind != "task"
+    there = np.ones((1, len(own)), np.int64) if whole else np.asarray(exists).T.astype(np.int64)
+    per_expert = there[:, :, None]  # (T or 1, P, 1)
     return LayerShares(
         layer.spec,
         by,
         names,
         member @ utilisation.rows,
-        member @ layer.specific,  # (S, P) @ (T, P, n) → (T, S, n)
-        member @ layer.shared,
-        member @ layer.weight,
+        member @ (layer.specific * per_expert),  # (S, P) @ (T, P, n) → (T, S, n)
+        member @ (layer.shared * per_expert),
+        member @ (layer.weight * per_expert),
+        None if whole else (there * utilisation.rows) @ member.T,
     )
 
 
@@ -141,11 +139,11 @@ def effective_number(counts: np.ndarray) -> np.ndarray:
 
 def dead_experts(shares: LayerShares) -> list[int]:
     """Experts that fewer than DEAD of all rows choose, for every target and in either role."""
-    rows = shares.rows.sum()
-    if not rows:
+    rows = shares.counted.sum(1)  # (T,)
+    if not rows.any():
         return []
-    most = np.maximum(shares.specific.sum(1), shares.shared.sum(1)).max(0) / rows
-    return np.flatnonzero(most < DEAD).tolist()
+    most = np.maximum(shares.specific.sum(1), shares.shared.sum(1))[rows > 0]
+    return np.flatnonzero((most / rows[rows > 0, None]).max(0) < DEAD).tolist()
 
 
 def overloaded_experts(shares: LayerShares, role: RoleName) -> list[tuple[int, int]]:
@@ -154,7 +152,7 @@ def overloaded_experts(shares: LayerShares, role: RoleName) -> list[tuple[int, i
     None can be where that limit is above all rows: see `overload_limit`.
     """
     counts = shares.values(role, "count").sum((0, 1))  # (n,)
-    over = counts > overload_limit(shares, role) * shares.rows.sum() * len(shares.targets)
+    over = counts > overload_limit(shares, role) * shares.counted.sum()
     return [(int(k), int(counts[k])) for k in np.flatnonzero(over)]
 
 
@@ -200,16 +198,3 @@ def layer_choices(model: Model, batch: Batch, name: str) -> Choices:
     if not specific:
         raise InputError("no rows to look at")
     return Choices(specs[number], torch.cat(specific, 1).numpy(), torch.cat(shared, 1).numpy())
-
-
-def listed(words: Sequence[str]) -> str:
-    """Join words: "3", "3 and 5", "1, 3 and 5"."""
-    *rest, last = words
-    return f"{', '.join(rest)} and {last}" if rest else last
-
-
-def _level(schema: Schema, by: str) -> int:
-    if by not in schema.level_names:
-        known = ", ".join([*schema.level_names, PATH, OVERALL])
-        raise InputError(f"no scenario level '{by}' (there are: {known})")
-    return schema.level_names.index(by)

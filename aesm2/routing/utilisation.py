@@ -1,7 +1,7 @@
 """Utilisation: how many rows of each scenario use each expert, and in which role (Fig. 7).
 
 Axes: T targets (the tasks in a task layer, 1 in a scenario layer); P paths (fine-grained
-scenarios, see `evaluation.path_names`); n experts.
+scenarios, see `data.scenarios`); n experts.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from aesm2.data.batch import Batch
+from aesm2.data.scenarios import path_index
 from aesm2.errors import InputError
-from aesm2.evaluation import path_index
 from aesm2.inference import outputs
 from aesm2.layers.moe import Routing
 from aesm2.models import Model, Schema

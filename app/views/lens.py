@@ -40,6 +40,8 @@ def page() -> None:
         layer = trace.layer(widgets.current_layer().name)
         of = ledger(layer, 0, widgets.current_task())
         st.subheader(f"Layer {layer.name}: the choice for {of.gate_words}", anchor=False)
+        if layer.kind == "task":
+            lens_row.absence(checkpoint, rows, position, widgets.current_task())
         lens_ledger.panels(of, stamp)
     else:
         st.info(NO_SELECTION, icon=":material/info:")

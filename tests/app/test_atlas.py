@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import aesm2
 from aesm2.data.dataset import Dataset
-from aesm2.evaluation import OVERALL
+from aesm2.data.scenarios import OVERALL
 from aesm2.routing.shares import layer_choices, layer_shares
 from tests import small
 from tests.app.conftest import with_numbers
@@ -176,12 +176,17 @@ def test_a_cell_that_nobody_chose_offers_nothing(start: Start) -> None:
     assert not [b for b in at.button if "Lens" in b.label]
 
 
-def test_training_rows_are_listed_but_not_opened(start: Start) -> None:
-    at = start(PAGE, rows="train")
-    cells = [["country.1", "shared", 0, OVERALL, 0, expert] for expert in range(5)]
-    found = [sound(click(at, cell)) for cell in cells]
-    assert any("not at training rows" in c.value for at in found for c in at.caption)
-    assert not [b for b in at.button if "Lens" in b.label]
+def test_training_rows_open_in_the_lens_too(start: Start) -> None:
+    checkpoint = aesm2.load(small.run() / "checkpoint", "cpu")
+    frame = Dataset.open(small.dataset()).split("train")
+    counts = layer_shares(checkpoint.utilisation(frame), "country.1", OVERALL).shared[0, 0]
+    expert = int(counts.argmax())
+    at = sound(click(start(PAGE, rows="train"), ["country.1", "shared", 0, OVERALL, 0, expert]))
+    at = sound(at.button(key="atlas-open").click().run())
+    view = dict(at.query_params)
+    assert view["rows"] == "train"
+    assert int(view["row"]) in frame.index
+    assert any(f"Row {view['row']}" in s.value for s in at.subheader)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import aesm2
 from aesm2.data.dataset import Dataset
 from aesm2.routing.highlights import highlights
-from app import home
+from app import widgets
 from tests import small
 
 PAGE = "views/home.py"
@@ -158,6 +158,6 @@ def test_an_unknown_option_in_the_address_falls_back(start: Start) -> None:
 
 
 def test_words_from_data_are_no_markdown() -> None:
-    assert home.escaped("a_b *c* [d](e) :red[x] <b>") == (
+    assert widgets.escaped("a_b *c* [d](e) :red[x] <b>") == (
         "a\\_b \\*c\\* \\[d\\](e) \\:red\\[x\\] \\<b>"
     )

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from aesm2.checkpoint import load
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
-from app import lens, lens_rows
+from app import lens, row_search, row_table
 from app.cache import RowSet
 from tests import small
 
@@ -28,7 +28,7 @@ def rows() -> RowSet:
 
 def filtered(rows: RowSet, query: str, path: tuple[int | None, ...] = (None, None)) -> pd.DataFrame:
     described = load(small.run() / "checkpoint", "cpu").description
-    return rows.frame.iloc[lens_rows.filtered(rows, described, path, query)]
+    return rows.frame.iloc[row_search.filtered(rows, described, path, query)]
 
 
 def headings(at: AppTest) -> list[str]:
@@ -254,7 +254,7 @@ def test_a_model_without_selection_has_predictions_and_a_notice(start: Start) ->
 def test_a_page_beyond_the_last_is_the_last(
     start: Start, monkeypatch: pytest.MonkeyPatch, rows: RowSet
 ) -> None:
-    monkeypatch.setattr(lens_rows, "PAGE", 20)
+    monkeypatch.setattr(row_table, "PAGE", 20)
     at = clean(start(LENS, rows__page="99"))
     assert at.number_input(key="view-rows-page").value == 5
     assert list(at.dataframe[0].value["row"]) == [str(n) for n in rows.frame.index[80:]]

@@ -32,7 +32,7 @@ PATIENCE = 40_000  # ms; a first visit reads the dataset on a slow machine
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 ERROR = '[data-testid="stAlertContentError"]'
 # On a deep link such as /lens Streamlit's own page asks first below that path where its server is.
-PROBE = re.compile(r"/(lens|atlas|curves)/_stcore/(health|host-config)$")
+PROBE = re.compile(r"/(lens|atlas|curves|data|own)/_stcore/(health|host-config)$")
 
 # Finds a point by its customdata; returns where it is on the screen once it is in view.
 FIND_POINT = """
@@ -187,14 +187,14 @@ Visit = Callable[..., Visitor]
 
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app, served from a process of its own with an empty home."""
+    """The app, served from a process of its own with an empty home and an empty folder of data."""
     home = tmp_path_factory.mktemp("home")
     log = home / "server.log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = ["-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-    environment = {k: v for k, v in os.environ.items() if k != "AESM2_DATA"} | {"HOME": str(home)}
+    environment = os.environ | {"HOME": str(home), "AESM2_DATA": str(home / "data")}
     with (
         log.open("w") as out,
         subprocess.Popen(

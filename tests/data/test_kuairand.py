@@ -23,7 +23,7 @@ from aesm2.selfcheck import selfcheck
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data_samples" / "kuairand_pure"
-CHECKPOINTS = sorted(path.parent for path in ROOT.glob("checkpoints/*/checkpoint.json"))
+CHECKPOINTS = sorted(path.parent for path in ROOT.glob("checkpoints/kuairand*/checkpoint.json"))
 
 # Known only after the impression, or derived from what is.
 POST_EXPOSURE = {

@@ -9,12 +9,11 @@ import pytest
 
 from aesm2.plots.metrics import (
     UNDEFINED,
+    UNLABELLED,
     comparison_table,
     measured,
     metrics_figure,
     metrics_table,
-    statistics_table,
-    written_statistics,
 )
 from aesm2.plots.style import scenario_colour
 from tests.data.tables import describe
@@ -27,14 +26,6 @@ TITLED = (
     ("level", LEVELS),
 )
 DESCRIBED = describe(*TITLED)
-# 10 + 30 + 60 impressions in training, 100 in test.
-COUNTS = pd.DataFrame(
-    [
-        ("train", "0", "a", 10, 4, 1), ("train", "0", "b", 30, 6, 0),
-        ("train", "1", "a", 60, 10, 5), ("test", "0", "a", 100, 0, 0),
-    ],
-    columns=["split", "tab", "page", "impressions", "ctr", "ctcvr"],
-)  # fmt: skip
 
 
 def line(scope: str, scenario: str, task: str, auc: float, **more: Any) -> dict[str, Any]:
@@ -54,90 +45,6 @@ EVALUATION = pd.DataFrame(
         line("path", "1 → b", "ctr", 0.5), line("all", "all", "ctr", 0.65, split="validation"),
     ]
 )  # fmt: skip
-
-
-def test_the_papers_table_by_hand() -> None:
-    table = statistics_table(COUNTS, DESCRIBED, "tab", "train")
-    assert list(table.columns) == ["ALL", "0", "1"]
-    expected = {
-        "#impressions": [100, 40, 60],
-        "#Click": [20, 10, 10],
-        "#Sale": [6, 1, 5],
-        "#Click / #impressions": [0.2, 0.25, 1 / 6],
-        "#Sale / #impressions": [0.06, 0.025, 5 / 60],
-        "#Sale / #Click": [0.3, 0.1, 0.5],
-        "#impressions %": [1, 0.4, 0.6],
-        "#Click %": [1, 0.5, 0.5],
-        "#Sale %": [1, 1 / 6, 5 / 6],
-    }
-    assert list(table.index) == list(expected)
-    for measure, values in expected.items():
-        assert table.loc[measure].to_list() == pytest.approx(values), measure
-
-
-def test_the_numbers_of_the_papers_table_1() -> None:
-    """Table 1 of the paper; it prints 6.00 % where its own counts give 6.0065 %."""
-    paths = [("HP", "RI"), ("HP", "BS"), ("VP", "RI"), ("VP", "BS")]
-    impressions = [12_543_990, 27_930_226, 49_919_544, 6_218_734]
-    clicks, sales = [3_554_662, 650_338, 21_833_316, 481_028], [310_917, 25_495, 1_311_422, 16_806]
-    counts = pd.DataFrame(paths, columns=["tab", "page"]).assign(
-        split="train", impressions=impressions, ctr=clicks, ctcvr=sales
-    )
-    levels = [{"name": "tab", "column": "tab", "values": ["HP", "VP"]},
-              {"name": "page", "column": "page", "values": ["RI", "BS"]}]  # fmt: skip
-    described = describe(*TITLED[:2], ("level", levels))
-    text = written_statistics(statistics_table(counts, described, "path", "all"))
-    written = text.set_index("measure").to_dict(orient="index")
-    assert list(text.columns) == ["measure", "ALL", "HP → RI", "HP → BS", "VP → RI", "VP → BS"]
-
-    def numbers(measure: str) -> list[str]:
-        return list(written[measure].values())
-
-    assert numbers("#impressions")[0] == "96,612,494"
-    assert numbers("#Click / #impressions") == ["27.45%", "28.34%", "2.33%", "43.74%", "7.74%"]
-    assert numbers("#Sale / #Click") == ["6.28%", "8.75%", "3.92%", "6.01%", "3.49%"]
-    assert numbers("#impressions %") == ["100.00%", "12.98%", "28.91%", "51.67%", "6.44%"]
-    assert numbers("#Click %")[3] == "82.33%"
-
-
-def test_fine_grained_scenarios_without_rows_are_there_with_zeros() -> None:
-    table = statistics_table(COUNTS, DESCRIBED, "path", "train")
-    assert list(table.columns) == ["ALL", "0 → a", "0 → b", "1 → a", "1 → b"]
-    assert table.loc["#impressions"].tolist() == [100, 10, 30, 60, 0]
-    assert math.isnan(table.loc["#Click / #impressions", "1 → b"])
-    assert table.loc["#Click %", "1 → b"] == 0
-    text = written_statistics(table).set_index("measure")
-    assert text.loc["#Click / #impressions", "1 → b"] == "–"
-    assert text.loc["#impressions", "1 → b"] == "0"
-
-
-def test_a_split_or_all_of_them() -> None:
-    def impressions(split: str) -> float:
-        return float(statistics_table(COUNTS, DESCRIBED, "page", split).loc["#impressions", "ALL"])
-
-    assert [impressions(s) for s in ("train", "test", "all", "validation")] == [100, 100, 200, 0]
-
-
-def test_no_positives_leave_rates_over_them_undefined() -> None:
-    table = statistics_table(COUNTS, DESCRIBED, "tab", "test")
-    assert table.loc["#Click / #impressions", "0"] == 0
-    assert math.isnan(table.loc["#Sale / #Click", "ALL"])
-    assert math.isnan(table.loc["#Sale %", "0"])
-
-
-def test_tasks_of_the_same_title_go_by_their_names() -> None:
-    described = describe(("level", LEVELS), ("task.0.title", "Same"), ("task.1.title", "Same"))
-    table = statistics_table(COUNTS, described, "tab", "train")
-    assert list(table.index[:3]) == ["#impressions", "#ctr", "#ctcvr"]
-
-
-def test_independent_tasks_have_no_conditional_rate() -> None:
-    described = describe(
-        ("level", LEVELS), ("task", [{"name": n, "label": n} for n in ("ctr", "ctcvr")])
-    )
-    measures = list(statistics_table(COUNTS, described, "tab", "all").index)
-    assert "#ctcvr / #impressions" in measures
-    assert "#ctcvr / #ctr" not in measures
 
 
 def test_lines_of_a_split_and_scope() -> None:
@@ -211,3 +118,16 @@ def test_a_run_of_other_data_has_no_values_to_compare() -> None:
     assert table["b"].isna().all()
     assert table["b: difference"].isna().all()
     assert len(table) == 6
+
+
+def test_a_task_without_labels_somewhere_says_so_and_n_is_that_of_any_task() -> None:
+    gone = {"n": 0, "positives": 0, "rate": NAN, "mean_prediction": NAN, "log_loss": NAN}
+    lines = pd.DataFrame(
+        [line("tab", "0", "ctr", NAN, **gone), line("tab", "0", "ctcvr", 0.7, n=40)]
+    )
+    assert metrics_table(lines)["AUC × 100"].tolist() == [UNLABELLED, "70.00"]
+    figure = metrics_figure(lines, DESCRIBED, "stamp")
+    assert figure.layout.yaxis.ticktext[0] == "tab 0 (n = 40)"
+    assert figure.data[0].text[0].strip() == UNLABELLED
+    assert UNLABELLED in figure.data[0].hovertext[0]
+    assert "(n = 40)" in figure.data[1].hovertext[0]

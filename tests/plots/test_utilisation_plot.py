@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from aesm2.evaluation import OVERALL, PATH
+from aesm2.data.scenarios import OVERALL, PATH, path_index
 from aesm2.models import AESM2
 from aesm2.plots.utilisation import panels, utilisation_figure, utilisation_table
 from aesm2.routing.shares import LayerShares, layer_shares
@@ -105,13 +105,42 @@ def test_the_number_stands_in_its_cell(used: Utilisation) -> None:
 
 def test_scenarios_without_rows_are_empty_cells() -> None:
     model = cases.spread(AESM2(cases.AESM2Config(), SHAPE))
-    few = cases.batch(SHAPE, 1)
-    shown = panels([layer_shares(utilisation(model, few), "level0.1", PATH)], ("shared",), "share")
+    one = utilisation(model, cases.batch(SHAPE, 1))
+    shown = panels([layer_shares(one, "level0.1", "level0")], ("shared",), "share")
     figure = utilisation_figure(shown, "stamp")
     text = np.array(heatmaps(figure)[0].text)
-    assert (text == "").all(-1).sum() == 5
+    assert (text == "").all(-1).sum() == 2
     assert "NaN" not in json.dumps(json.loads(figure.to_json())["layout"])
-    assert sum("no rows" in told for told in figure.data[1].hovertext) == 5 * text.shape[1]
+    assert sum("no rows" in told for told in figure.data[1].hovertext) == 2 * text.shape[1]
+
+
+def test_fine_grained_scenarios_without_rows_have_no_line() -> None:
+    model, few = cases.spread(AESM2(cases.AESM2Config(), SHAPE)), cases.batch(SHAPE, 3)
+    layer = layer_shares(utilisation(model, few), "task.1", PATH)
+    (panel,) = panels([layer], ("specific",), "share")
+    there = sorted(set(path_index(few.scenarios.numpy(), SHAPE).tolist()))
+    assert len(there) < 6
+    assert panel.lines == [(task, s) for task in (0, 1) for s in there]
+    np.testing.assert_array_equal(
+        panel.cells, layer.values("specific", "share")[:, there].reshape(-1, layer.spec.experts)
+    )
+    clicks = {
+        tuple(point[2:5]) for point in utilisation_figure([panel], "stamp").data[1].customdata
+    }
+    assert clicks == {(task, PATH, s) for task in (0, 1) for s in there}
+
+
+def test_a_task_is_left_out_where_it_does_not_exist(used: Utilisation) -> None:
+    exists = np.ones((6, 2), bool)
+    exists[2:4, 1] = False  # the second task is not in s1
+    layer = layer_shares(used, "task.1", "level0", exists)
+    (panel,) = panels([layer], ("specific",), "share")
+    gone = panel.labels.index("task1 · s1")
+    assert np.isnan(panel.cells).all(1).tolist() == [line == gone for line in range(6)]
+    assert panel.counts[gone] == "no such task here"
+    assert panel.counts[0] == f"n = {layer.rows[0]:,}"
+    ticks = utilisation_figure([panel], "stamp").layout.yaxis.ticktext
+    assert ticks[gone] == "task1 · s1<br>no such task here"
 
 
 def test_a_role_without_experts_has_no_panel(used: Utilisation) -> None:

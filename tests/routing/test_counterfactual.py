@@ -21,7 +21,7 @@ from aesm2.routing.counterfactual import (
     parse_value,
     predictions,
 )
-from tests import small
+from tests import degenerate, small
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +186,33 @@ def test_a_broken_address_is_refused(checkpoint: Checkpoint, text: str) -> None:
 def test_values_are_read_by_kind() -> None:
     assert parse_value("7", "price", True) == 7.0
     assert parse_value("7", "brand", False) == "7"
+
+
+@pytest.fixture(scope="module")
+def partial() -> Checkpoint:
+    """Tasks ctcvr only in fr, like only on page 1."""
+    return load(degenerate.root() / "checkpoints" / "some_scenarios", "cpu")
+
+
+def test_no_prediction_where_a_task_does_not_exist(partial: Checkpoint) -> None:
+    rows = degenerate.rows()
+    answered = answer(partial, partial.encode(rows), rows.index)
+    found = predictions(answered, partial).set_index("task")
+    gone = {"ctr": rows["page"] < 0, "ctcvr": rows["country"] != "fr", "like": rows["page"] == 0}
+    for task, nowhere in gone.items():
+        for column in ("conditional", "probability"):
+            values = found.loc[task, column].to_numpy()
+            np.testing.assert_array_equal(np.isnan(values), nowhere, err_msg=task)
+    whole = partial.predict(rows).to_numpy().reshape(-1)
+    np.testing.assert_allclose(predictions(answered, partial)["probability"], whole, atol=1e-6)
+
+
+def test_doors_lead_only_to_tasks_that_exist_behind_them(partial: Checkpoint) -> None:
+    rows = degenerate.rows()
+    row = rows[(rows["country"] == "it") & (rows["page"] == 1)].head(1)
+    found = doors(partial, row).set_index(["level", "scenario"])
+    assert found["ctr"].notna().all()
+    assert found["ctcvr"].notna().to_dict() == {
+        place: place == ("country", "fr") for place in found.index
+    }
+    assert found.index[found["like"].isna()].tolist() == [("page", "0")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from aesm2.evaluation import PATH
+from aesm2.data.scenarios import PATH
 from aesm2.routing.distance import FEW, LEVEL, divergence, scenario_distances
 from aesm2.routing.trace import LayerSpec
 from aesm2.routing.utilisation import LayerUtilisation, Utilisation

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aesm2.evaluation import OVERALL, PATH
+from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.routing.distance import scenario_distances
 from aesm2.routing.findings import (
     distance_findings,

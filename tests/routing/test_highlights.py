@@ -13,6 +13,7 @@ from aesm2.models import AESM2, MLP
 from aesm2.routing.gap import selection_gap
 from aesm2.routing.highlights import chooses, highlights, sample
 from aesm2.routing.trace import LayerSpec, layer_specs, trace
+from tests.data.tables import describe
 from tests.models import cases
 
 SHAPE = cases.schema(levels=(3, 2))
@@ -71,6 +72,36 @@ def test_the_biggest_disagreement(model: AESM2, task: int) -> None:
     assert found.own == int(ROWS.scenarios[found.position, 0])
     assert found.spread == pytest.approx(spread.max(), abs=1e-6)
     assert found.median == pytest.approx(np.median(spread), abs=1e-6)
+
+
+def test_only_scenarios_that_have_the_task_disagree(model: AESM2) -> None:
+    """The second task is in s0 and s2 alone: s1 has no say, and its rows are not looked at."""
+    described = describe(
+        ("level", [{"name": name, "column": name, "values": list(names)}
+                   for name, names in zip(SHAPE.level_names, SHAPE.levels, strict=True)]),
+        ("task.0.name", "task0"), ("task.1.name", "task1"), ("task.1.follows", "task0"),
+        ("task.1.only", {"level0": ["s0", "s2"]}),
+    )  # fmt: skip
+    found = highlights(model, ROWS, 1, description=described).disagreement
+    assert found is not None
+    rows = [at for at in range(len(ROWS)) if ROWS.scenarios[at, 0] != 1]
+    scored = np.array(
+        [[probabilities(model, row(ROWS, at, s))[0, 1] for s in (0, 2)] for at in rows]
+    )
+    spread = np.ptp(scored, axis=1)
+    assert found.position == rows[int(spread.argmax())]
+    assert np.isnan(found.probabilities).tolist() == [False, True, False]
+    assert found.spread == pytest.approx(spread.max(), abs=1e-6)
+    assert found.median == pytest.approx(np.median(spread), abs=1e-6)
+
+
+def test_a_task_of_one_scenario_has_nothing_to_disagree(model: AESM2) -> None:
+    described = describe(
+        ("level", [{"name": name, "column": name, "values": list(names)}
+                   for name, names in zip(SHAPE.level_names, SHAPE.levels, strict=True)]),
+        ("task.0.only", {"level0": ["s1"]}), ("task.1.only", {"level0": ["s1"]}),
+    )  # fmt: skip
+    assert highlights(model, ROWS, 0, description=described).disagreement is None
 
 
 def test_positions_of_a_sample_are_those_of_the_batch(model: AESM2) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from aesm2.config import AESM2Config, ExpertGroup, MLPConfig
 from aesm2.data.batch import Batch
+from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.errors import InputError
-from aesm2.evaluation import OVERALL, PATH
 from aesm2.models import AESM2, build
 from aesm2.routing import shares
 from aesm2.routing.shares import LayerShares, layer_choices, layer_shares, restricted
@@ -180,12 +180,6 @@ def test_choices_of_what_is_not_there(model: AESM2, rows: Batch) -> None:
         layer_choices(build(MLPConfig(name="mlp"), SHAPE), rows, "task.1")
 
 
-def test_listed() -> None:
-    assert shares.listed(["1"]) == "1"
-    assert shares.listed(["1", "2"]) == "1 and 2"
-    assert shares.listed(["1", "2", "3"]) == "1, 2 and 3"
-
-
 def test_counting_does_not_change_what_it_is_given(used: Utilisation) -> None:
     before = used.rows.copy()
     layer: LayerUtilisation = used.layers[0]
@@ -194,3 +188,36 @@ def test_counting_does_not_change_what_it_is_given(used: Utilisation) -> None:
     layer_shares(used, "level0.1", PATH)
     np.testing.assert_array_equal(used.rows, before)
     np.testing.assert_array_equal(layer.specific, kept)
+
+
+def test_rows_without_a_task_do_not_count_for_it(
+    model: AESM2, rows: Batch, used: Utilisation
+) -> None:
+    exists = np.ones((6, 2), bool)
+    exists[[1, 3, 5], 1] = False  # the second task exists only where level1 is s0
+    found = layer_shares(used, "task.1", "level0", exists)
+    of_level1 = rows.scenarios[:, 1].numpy()
+    kept = np.flatnonzero(of_level1 == 0)
+    alone = utilisation(model, Batch(rows.fields[kept], rows.scenarios[kept]))
+    whole, part = (layer_shares(u, "task.1", "level0") for u in (used, alone))
+    for name in ("specific", "shared", "weight"):
+        np.testing.assert_allclose(getattr(found, name)[0], getattr(whole, name)[0])
+        np.testing.assert_allclose(getattr(found, name)[1], getattr(part, name)[1])
+    np.testing.assert_array_equal(found.counted, [whole.rows, part.rows])
+    np.testing.assert_array_equal(found.rows, whole.rows)
+    assert np.allclose(found.values("specific", "share").sum(-1), found.chosen("specific"))
+    scenario = layer_shares(used, "level0.1", "level0", exists)  # a scenario layer has no tasks
+    np.testing.assert_array_equal(
+        scenario.specific, layer_shares(used, "level0.1", "level0").specific
+    )
+
+
+def test_dead_and_overloaded_are_told_among_the_rows_of_the_task() -> None:
+    task = LayerSpec("task.1", "task", None, ("ctr", "like"), 4, 8, 1, 1)
+    counts = np.array([[[1000, 0, 0, 0]], [[0, 1, 0, 0]]])  # the only row of `like` takes expert 1
+    found = LayerShares(
+        task, OVERALL, (OVERALL,), np.array([1000]), counts, counts, counts.astype(float),
+        with_task=np.array([[1000], [1]]),
+    )  # fmt: skip
+    assert shares.dead_experts(found) == [2, 3]
+    assert shares.overloaded_experts(found, "specific") == [(0, 1000)]

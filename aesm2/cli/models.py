@@ -1,8 +1,4 @@
-"""The command line: `aesm2 train`, `evaluate`, `trace`, `describe`, `info`, `selfcheck`.
-
-Every command exits with 0 on success, with 2 on input it cannot use, with one line that says what,
-where and what to do; with 1 where a check fails; and with 130 after Ctrl-C.
-"""
+"""Commands on models: train, evaluate, trace, info, selfcheck."""
 
 import os
 import sys
@@ -16,31 +12,18 @@ import typer
 from tqdm import tqdm
 
 from aesm2.checkpoint import Checkpoint, load
+from aesm2.cli.common import Data, Device, Folder, say
 from aesm2.config import read_config
 from aesm2.data.dataset import Dataset
-from aesm2.data.draft import draft_description
 from aesm2.data.encoder import require_columns
+from aesm2.data.scenarios import OVERALL
 from aesm2.errors import InputError
-from aesm2.evaluation import OVERALL
 from aesm2.inference import CHUNK
 from aesm2.plots.style import provenance
 from aesm2.selfcheck import selfcheck
 from aesm2.training.loop import Interrupted, train
 
-app = typer.Typer(
-    help="AESM²: automatic expert selection for multi-scenario and multi-task ranking.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu, cuda, cuda:N")]
-Folder = Annotated[Path, typer.Argument(help="A checkpoint folder")]
-Data = Annotated[
-    Path,
-    typer.Argument(help="A table (parquet, CSV), or a dataset folder, whose test split is taken"),
-]
 
-
-@app.command("train")
 def train_command(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder, or its dataset.toml")],
     run: Annotated[Path, typer.Option(help="Folder the run writes")],
@@ -63,14 +46,13 @@ def train_command(
     try:
         path = train(Dataset.open(dataset), configured, run, resume, device)
     except Interrupted:
-        _say(f"stopped; the best weights so far are in {run / 'checkpoint'}")
-        _say(f"go on with: aesm2 train {dataset} --run {run} --resume")
+        say(f"stopped; the best weights so far are in {run / 'checkpoint'}")
+        say(f"go on with: aesm2 train {dataset} --run {run} --resume")
         raise typer.Exit(130) from None
     _print_metrics(load(path, "cpu").evaluation.query("split == 'test'"))
-    _say(f"checkpoint: {path}")
+    say(f"checkpoint: {path}")
 
 
-@app.command()
 def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:
     """Print AUC × 100 with its 95 % interval, and log loss, per scenario and task, as CSV."""
     opened = load(checkpoint, device)
@@ -83,7 +65,6 @@ def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:
     sys.stdout.write(metrics.to_csv(index=False, na_rep="undefined", float_format="%.6g"))
 
 
-@app.command("trace")
 def trace_command(
     checkpoint: Folder,
     data: Data,
@@ -116,16 +97,9 @@ def trace_command(
         if writer is not None:
             writer.close()
             part.unlink(missing_ok=True)
-    _say(f"{len(frame):,} rows traced into {out}")
+    say(f"{len(frame):,} rows traced into {out}")
 
 
-@app.command()
-def describe(table: Annotated[Path, typer.Argument(help="A table (parquet, CSV)")]) -> None:
-    """Draft a dataset.toml for your own table, on standard output; redirect it into a file."""
-    sys.stdout.write(draft_description(table))
-
-
-@app.command()
 def info(checkpoint: Folder) -> None:
     """Say what a checkpoint is: data, architecture, test metrics."""
     opened = load(checkpoint, "cpu")
@@ -144,7 +118,6 @@ def info(checkpoint: Folder) -> None:
     _print_metrics(opened.evaluation.query("split == 'test'"))
 
 
-@app.command("selfcheck")
 def selfcheck_command(checkpoint: Folder, device: Device = "auto") -> None:
     """Recompute the checkpoint's stored reference outputs on a device and compare."""
     opened = load(checkpoint, device)
@@ -156,21 +129,6 @@ def selfcheck_command(checkpoint: Folder, device: Device = "auto") -> None:
     typer.echo("passed" if result.passed else "FAILED")
     if not result.passed:
         raise typer.Exit(1)
-
-
-def main() -> None:
-    """Run the command line."""
-    try:  # typer ends with 130 after Ctrl-C, and quietly where the reader of our output has gone
-        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="aesm2", standalone_mode=False))
-    except InputError as error:
-        _say(f"aesm2: {error}")
-    except typer.TyperException as error:  # a mistyped command or option
-        command = getattr(getattr(error, "ctx", None), "command_path", "aesm2")
-        _say(f"aesm2: {' '.join(error.format_message().split())} See: {command} --help")
-    except OSError as error:  # a full disk, a folder that may not be written
-        where = f"{error.filename}: " if error.filename else ""
-        _say(f"aesm2: {where}{error.strerror or error}")
-    sys.exit(2)
 
 
 def _rows(checkpoint: Checkpoint, data: Path) -> pd.DataFrame:
@@ -186,11 +144,3 @@ def _print_metrics(metrics: pd.DataFrame) -> None:
         typer.echo(
             f"test {row['task']}: AUC {area}, log loss {row['log_loss']:.4f}, n = {row['n']:,}"
         )
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-if __name__ == "__main__":
-    main()

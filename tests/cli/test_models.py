@@ -1,4 +1,4 @@
-"""Every command: what it prints when all is well, and its one line when it is not."""
+"""Commands on models: what they print when all is well, and their one line when it is not."""
 
 import os
 import subprocess
@@ -6,7 +6,6 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,56 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import aesm2
-from aesm2 import cli
+from aesm2.cli import models
 from aesm2.data.dataset import Dataset
 from aesm2.data.description import Description
 from aesm2.selfcheck import SelfCheck
 from tests import small
+from tests.cli.conftest import Run
 from tests.training.test_run import toml
 
-COMMANDS = ["train", "evaluate", "trace", "describe", "info", "selfcheck"]
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def aesm2_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process, as the console script does."""
-
-    def run(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["aesm2", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "120")
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        status = ended.value.code
-        return Result(status if isinstance(status, int) else 0, out, err)
-
-    return run
-
-
-@pytest.fixture
-def refused(aesm2_command: Run) -> Callable[..., str]:
-    """Run a command that must be refused, and return the one line it says."""
-
-    def run(*arguments: str | Path) -> str:
-        result = aesm2_command(*arguments)
-        assert result.status == 2
-        assert result.out == ""
-        assert result.err.endswith("\n")
-        *_progress, said = result.err.split("\r")  # a bar that was taken back
-        (line,) = said.splitlines()
-        assert line.startswith("aesm2: ")
-        return line.removeprefix("aesm2: ")
-
-    return run
+COMMANDS = ["train", "evaluate", "trace", "info", "selfcheck", "describe", "prepare", "simulate",
+            "recover"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +60,9 @@ def test_every_command_has_help(aesm2_command: Run, command: str) -> None:
     result = aesm2_command(command, "--help")
     assert result.status == 0
     assert f"Usage: aesm2 {command}" in result.out
-    assert ("--device" in result.out) == (command not in ("describe", "info"))
+    assert ("--device" in result.out) == (
+        command not in ("describe", "info", "prepare", "simulate")
+    )
 
 
 def test_what_is_mistyped_is_said_in_one_line(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -283,7 +244,7 @@ def test_trace_writes_the_table_of_the_trace(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cli, "CHUNK", 40)  # 88 rows in three chunks
+    monkeypatch.setattr(models, "CHUNK", 40)  # 88 rows in three chunks
     out = tmp_path / "trace.parquet"
     out.write_text("an older one", encoding="utf-8")
     result = aesm2_command("trace", checkpoint, rows, "--out", out)
@@ -357,7 +318,7 @@ def test_describe_prints_a_description(aesm2_command: Run, tmp_path: Path) -> No
 def test_describe_refuses_what_it_cannot_use(refused: Callable[..., str], tmp_path: Path) -> None:
     assert refused("describe", tmp_path / "no.csv") == f"{tmp_path / 'no.csv'}: no such file"
     (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    assert "no column of 0 and 1 that could be a label" in refused("describe", tmp_path / "x.csv")
+    assert "no column could be a label" in refused("describe", tmp_path / "x.csv")
     (tmp_path / "x.csv").write_text("", encoding="utf-8")
     assert "cannot be read as a table" in refused("describe", tmp_path / "x.csv")
 
@@ -412,7 +373,7 @@ def test_selfcheck_ends_with_1_where_it_fails(
     aesm2_command: Run, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = SelfCheck("CPU", "float32", 88, 0.25, 3, 1000.0)
-    monkeypatch.setattr(cli, "selfcheck", lambda _: failed)
+    monkeypatch.setattr(models, "selfcheck", lambda _: failed)
     result = aesm2_command("selfcheck", checkpoint)
     assert result.status == 1
     assert result.out.splitlines()[2:] == [
@@ -452,7 +413,7 @@ def test_a_full_disk_is_said_in_one_line(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "somewhere/model.safetensors")
 
-    monkeypatch.setattr(cli, "load", full)
+    monkeypatch.setattr(models, "load", full)
     assert refused("info", checkpoint) == "somewhere/model.safetensors: No space left on device"
 
 
@@ -462,7 +423,7 @@ def test_ctrl_c_outside_training_ends_with_130(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load", interrupted)
+    monkeypatch.setattr(models, "load", interrupted)
     result = aesm2_command("info", checkpoint)
     assert (result.status, result.out) == (130, "")
     assert "Traceback" not in result.err

@@ -1,0 +1,1 @@
+"""From public data as it is published to a described dataset on disk, in bounded memory."""

@@ -1,0 +1,60 @@
+"""Reading the truth of rows back from a simulated folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aesm2.data.encoder import require_columns
+from aesm2.data.tables import read_table
+from aesm2.errors import InputError
+from aesm2.files import read_json
+from aesm2.simulation.write import TRUTH
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The truth of some rows of a simulated log.
+
+    Axes: n rows; levels; P fine-grained scenarios.
+    probability: of each task along its chain, (n, tasks). regime: which factors of each level act
+    on a row, as a code, (n, levels). sensitivity: mean change of the log-odds of a click in another
+    scenario of each level, (n, levels). distance: between fine-grained scenarios, (P, P), in the
+    order of `paths`, their scenarios by name.
+    """
+
+    probability: np.ndarray
+    regime: np.ndarray
+    sensitivity: np.ndarray
+    distance: np.ndarray
+    paths: tuple[tuple[str, ...], ...]
+
+
+def read_planted(
+    folder: Path, rows: pd.Index, tasks: tuple[str, ...], levels: tuple[str, ...]
+) -> Planted:
+    """Read the truth of rows, given by their numbers in the log; InputError where there is none."""
+    if not (folder / TRUTH).exists():
+        raise InputError(f"{folder}: no {TRUTH} here; `aesm2 simulate` writes one beside the rows")
+    structure = read_json(folder / TRUTH)
+    truth = read_table(folder / "truth")
+    groups = [
+        [f"truth_{task}" for task in tasks],
+        [f"truth_regime_{level}" for level in levels],
+        [f"truth_sensitivity_{level}" for level in levels],
+    ]
+    require_columns(truth, [name for group in groups for name in group], f"{folder / 'truth'}")
+    if len(rows) and rows.max() >= len(truth):
+        raise InputError(
+            f"{folder / 'truth'}: {len(truth):,} rows, fewer than the log; simulate it again"
+        )
+    own = truth.iloc[rows]
+    probability, regime, sensitivity = (own[columns].to_numpy(np.float64) for columns in groups)
+    return Planted(
+        probability,
+        regime.astype(np.int64),
+        sensitivity,
+        np.array(structure["distance"]),
+        tuple(tuple(path) for path in structure["paths"]),
+    )

@@ -1,0 +1,25 @@
+"""Dates as text, whatever zone they are written in."""
+
+import pandas as pd
+import pytest
+
+from aesm2.data.cleaning import cleaned
+from aesm2.data.description import Source
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S%z", "ISO8601"])
+def test_offsets_that_change_with_the_season_are_one_moment_each(form: str) -> None:
+    texts = ["2026-03-28T10:00:00+01:00", "2026-03-30T10:00:00+02:00"]
+    source = Source(table="x", dates={"at": form})
+    found = cleaned(pd.DataFrame({"at": texts}), source)
+    assert found["at"].tolist() == [
+        pd.Timestamp("2026-03-28 09:00", tz="UTC"),
+        pd.Timestamp("2026-03-30 08:00", tz="UTC"),
+    ]
+    pd.testing.assert_frame_equal(cleaned(found, source), found)
+
+
+def test_several_precisions_of_one_standard() -> None:
+    texts = ["2026-03-28T10:00:00", "2026-03-28T10:00:00.250"]
+    found = cleaned(pd.DataFrame({"at": texts}), Source(table="x", dates={"at": "ISO8601"}))
+    assert found["at"].diff().iloc[1] == pd.Timedelta("250ms")
