@@ -17,7 +17,6 @@ from app import cache, data_tables, lens, state, widgets
 
 FIRST = 20  # features drawn unless all are asked for
 NARROW = 6  # comparisons that leave room for a second chart beside them
-SETS = 10  # sets of rows side by side; more have no colours of their own
 BETWEEN = {"scenarios": "scenarios", "splits": "training and test rows"}
 NOTHING = {
     "scenarios": "Only one scenario has rows here; compare training and test rows instead.",
@@ -129,10 +128,9 @@ def _values(checkpoint: Checkpoint, found: Compared, feature: int) -> None:
         ],
         axis=0,
     )
-    most = np.sort(np.argsort(-counts.sum(1), kind="stable")[:SETS])
     shown = distribution_plot.distribution(
         _title(checkpoint)(name), encoder.value_names(name), name in encoder.edges,
-        [found.sets[s] for s in most], counts[most],
+        found.sets, counts,
     )  # fmt: skip
     widgets.chart(
         distribution_plot.distribution_figure(shown, found.stamp),
@@ -142,8 +140,8 @@ def _values(checkpoint: Checkpoint, found: Compared, feature: int) -> None:
         distribution_plot.distribution_table(shown),
         f"Shares of the values of {shown.feature} in {', '.join(shown.sets)}",
     )
-    if len(found.sets) > SETS:
-        st.caption(f"The {SETS} scenarios with most rows, of {len(found.sets)}.")
+    if len(shown.sets) < int((counts.sum(1) > 0).sum()):
+        st.caption(f"The {len(shown.sets)} scenarios with most rows, of {len(found.sets)}.")
 
 
 def _scenarios(checkpoint: Checkpoint, parts: list[cache.RowSet], by: str, split: str) -> Compared:

@@ -4,16 +4,17 @@ Axes: S sets of rows (scenarios, or splits); V values of a feature.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from aesm2.plots.style import SCENARIO_COLOURS, finish, narrow
+from aesm2.plots.style import finish, narrow, scenario_colour
 
 VALUE_PX = 26
 MOST_VALUES = 20  # values drawn one by one; the rest are one line
+MOST_SETS = 10  # sets side by side; more have no colour of their own
 OTHERS = "all other values"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 
@@ -22,36 +23,39 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 class Distribution:
     """Shares of a feature's values in some sets of rows.
 
-    names: of the values. sets, rows: names and numbers of rows of the sets, (S,). share:
-    (S, V), sums to 1 over the values.
+    names: of the values. sets, rows: names and numbers of rows of the sets, (S,). places: of the
+    sets among all, which colours and shapes go by, (S,). share: (S, V), sums to 1 over the values.
     """
 
     feature: str
     names: tuple[str, ...]
     sets: tuple[str, ...]
     rows: np.ndarray
+    places: tuple[int, ...]
     share: np.ndarray
 
 
 def distribution(
     feature: str, values: Sequence[str], ordered: bool, sets: Sequence[str], counts: np.ndarray
 ) -> Distribution:
-    """Return the shares of the values that tell the sets apart; sets without rows are left out.
+    """Return the shares of the values that tell the sets apart.
 
-    counts: rows of each value in each set, (S, V). ordered: keep all values in their order, as of
-    numbers; of more than MOST_VALUES others, those whose share differs most come first, and the
-    rest are one.
+    counts: rows of each value in each set, (S, V). Sets without rows are left out, and of more than
+    MOST_SETS those with few. ordered: keep all values in their order, as of numbers; of more than
+    MOST_VALUES others, those whose share differs most come first, and the rest are one.
     """
-    there = counts.sum(1) > 0
-    counts, some = counts[there], counts[there].sum(0) > 0
+    rows = counts.sum(1)
+    places = np.sort(np.argsort(-rows, kind="stable")[:MOST_SETS])
+    places = places[rows[places] > 0]
+    counts, some = counts[places], counts[places].sum(0) > 0
     share = counts[:, some] / counts.sum(1, keepdims=True)
     names = np.array(values, dtype=object)[some]
     if not ordered and len(names) > MOST_VALUES:
         kept = np.argsort(-np.ptp(share, axis=0), kind="stable")[:MOST_VALUES]
         rest = 1 - share[:, kept].sum(1, keepdims=True)
         names, share = np.append(names[kept], OTHERS), np.hstack([share[:, kept], rest])
-    kept_sets = tuple(name for name, here in zip(sets, there, strict=True) if here)
-    return Distribution(feature, tuple(names), kept_sets, counts.sum(1), share)
+    own = tuple(sets[place] for place in places)
+    return Distribution(feature, tuple(names), own, rows[places], tuple(places.tolist()), share)
 
 
 def distribution_table(shown: Distribution) -> pd.DataFrame:
@@ -62,27 +66,39 @@ def distribution_table(shown: Distribution) -> pd.DataFrame:
 
 
 def distribution_figure(shown: Distribution, stamp: str) -> go.Figure:
-    """Draw the share of each value as one dot a set; the line spans the sets."""
-    percent, places = 100 * shown.share, list(range(len(shown.names)))
+    """Draw the share of each value as one dot a set; the line spans the sets.
+
+    All other values together would dwarf the single ones: they are told below the axis.
+    """
+    single, rest = _without_others(shown)
+    percent, places = 100 * single.share, list(range(len(single.names)))
     figure = go.Figure(
         go.Scatter(
             x=_spans(percent), y=[y for place in places for y in (place, place, None)],
             mode="lines", line={"color": "#999999", "width": 2}, hoverinfo="skip", showlegend=False,
         )
     )  # fmt: skip
-    for number, (name, n, share) in enumerate(zip(shown.sets, shown.rows, percent, strict=True)):
-        figure.add_trace(_dots(shown, number, f"{name} (n = {n:,})", share))
-    figure.update_xaxes(title="share of rows, %", title_standoff=4, rangemode="tozero",
+    for number, (name, n, share) in enumerate(zip(single.sets, single.rows, percent, strict=True)):
+        figure.add_trace(_dots(single, number, f"{name} (n = {n:,})", share))
+    figure.update_xaxes(title=f"share of rows, %{rest}", title_standoff=4, rangemode="tozero",
                         fixedrange=True)  # fmt: skip
     figure.update_yaxes(
-        tickvals=places, ticktext=list(shown.names), range=[len(places) - 0.5, -0.5],
+        tickvals=places, ticktext=list(single.names), range=[len(places) - 0.5, -0.5],
         automargin=True, fixedrange=True,
     )  # fmt: skip
     figure.update_layout(dragmode=False)
-    legend = 24 * -(-len(shown.sets) // 3)
-    return narrow(
-        finish(figure, stamp, VALUE_PX * len(places) + 120 + legend, top=24 + legend, bottom=88)
-    )
+    legend = 24 * -(-len(single.sets) // 2)
+    height = VALUE_PX * len(places) + 132 + legend
+    return narrow(finish(figure, stamp, height, top=24 + legend, bottom=100))
+
+
+def _without_others(shown: Distribution) -> tuple[Distribution, str]:
+    """Return the single values, and how many rows have any other, in words."""
+    if shown.names[-1:] != (OTHERS,):
+        return shown, ""
+    rest = 100 * shown.share[:, -1]
+    single = replace(shown, names=shown.names[:-1], share=shown.share[:, :-1])
+    return single, f"<br>{OTHERS}: {rest.min():.3g} to {rest.max():.3g} %"
 
 
 def _dots(shown: Distribution, number: int, name: str, share: np.ndarray) -> go.Scatter:
@@ -92,8 +108,8 @@ def _dots(shown: Distribution, number: int, name: str, share: np.ndarray) -> go.
         cliponaxis=False,
         hovertext=[f"{value}<br>{shown.sets[number]}: {s:.3g} %" for value, s in told],
         marker={
-            "size": 9, "symbol": SYMBOLS[number % len(SYMBOLS)],
-            "color": SCENARIO_COLOURS[number % len(SCENARIO_COLOURS)],
+            "size": 9, "symbol": SYMBOLS[shown.places[number] % len(SYMBOLS)],
+            "color": scenario_colour(shown.places[number]),
         },
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from aesm2.plots.utilisation import colour_axis
 
 CELL_PX = 24
 MOST = 24  # comparisons drawn: those with most rows
-STEEP = 130  # letters of all names; longer ones stand on end
+LETTER_PX = 6  # of a name that stands on end
 
 
 def drift_table(found: Drift, features: Sequence[str], sets: Sequence[str]) -> pd.DataFrame:
@@ -85,12 +85,9 @@ def drift_figure(
             line={"color": "#EE3377", "width": 2.5},
         )  # fmt: skip
     names = [_set_label(found, s, sets) for s in shown]
-    steep = len(shown) * max(map(len, names)) > STEEP
-    if not steep:
-        names = [name.replace(" (", "<br>(") for name in names]
     figure.update_xaxes(
         tickvals=list(range(len(shown))), ticktext=names,
-        side="top", showgrid=False, zeroline=False, fixedrange=True, tickangle=-60 if steep else 0,
+        side="top", showgrid=False, zeroline=False, fixedrange=True, tickangle=-90,
     )  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(order))), ticktext=[features[f] for f in order],
@@ -100,7 +97,7 @@ def drift_figure(
     figure.update_layout(
         coloraxis=colour_axis(1.0, ".1~f"), hoverdistance=-1, dragmode=False, showlegend=False
     )
-    top = 190 if steep else 96
+    top = 64 + LETTER_PX * max(map(len, names))
     return narrow(finish(figure, stamp, CELL_PX * len(order) + top + 52, top=top, bottom=52))
 
 

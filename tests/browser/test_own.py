@@ -25,7 +25,9 @@ def test_from_a_table_to_a_saved_dataset_and_back(
     page = visitor.page
     bring(visitor, FUNNELS["shop"](tmp_path))
     expect(page.get_by_role("heading", name="What the columns of shop.csv are")).to_be_visible()
-    expect(page.get_by_text("Country LI has only 30 rows")).to_be_visible()
+    expect(
+        page.get_by_test_id("stAlertContentWarning").get_by_text("Country LI has only 30 rows")
+    ).to_be_visible()
     visitor.ready()
     assert visitor.fits()
     visitor.screenshot(f"own-{theme}-{width}")

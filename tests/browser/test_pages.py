@@ -8,10 +8,13 @@ from tests.browser.conftest import Visit, Visitor
 pytestmark = pytest.mark.xdist_group("browser")
 PAGES = {  # path: what its heading holds, and the least number of charts
     "": ("What am I looking at?", 2),
+    "data": ("Data: what is the model trained on?", 5),
     "lens": ("Instance Lens", 8),
     "atlas": ("Utilisation Atlas", 2),
     "curves": ("Training curves", 3),
 }
+NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
+         "curves": "Training curves"}  # fmt: skip
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
 
@@ -43,8 +46,7 @@ def test_every_page_shows_its_content(visit: Visit, width: int, theme: str) -> N
 def test_the_menu_leads_to_every_page(visit: Visit) -> None:
     visitor = visit().open()
     for path, (heading, _) in list(PAGES.items())[1:]:
-        name = {"lens": "Instance Lens", "atlas": "Utilisation Atlas", "curves": "Training curves"}
-        visitor.page.get_by_role("link", name=name[path]).click()
+        visitor.page.get_by_role("link", name=NAMES[path], exact=True).click()
         expect(visitor.page.get_by_role("heading", level=2).first).to_contain_text(heading)
         visitor.ready()
         assert visitor.path == f"/{path}"

@@ -601,3 +601,13 @@ def test_a_preview_counts_as_training_will(tmp_path: Path) -> None:
     _, _ = described(tmp_path, made)
     counted = trains(tmp_path).statistics.groupby("tab")["impressions"].sum()
     assert by_tab["rows"].to_dict() == counted.to_dict()
+
+
+def test_rates_are_of_the_rows_that_have_a_label(tmp_path: Path) -> None:
+    frame = table()
+    labelled = np.arange(ROWS) % 3 > 0
+    found = preview(write(tmp_path, frame.assign(click=frame["click"].where(labelled))[
+        ["user_id", "tab", "date", "price", "click"]]))  # fmt: skip
+    rates = scenario_table(found, "tab").set_index("scenario")["click"]
+    for tab, rows in frame[labelled].groupby("tab"):
+        assert rates[str(tab)] == pytest.approx(100 * rows["click"].mean())

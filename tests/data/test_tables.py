@@ -46,6 +46,8 @@ def test_a_byte_order_mark_is_no_part_of_a_name() -> None:
 
 
 def test_a_folder_of_parquet_has_its_folders_as_columns(tmp_path: Path) -> None:
+    """Those around it are none of its columns."""
+    tmp_path /= "env=test"
     for site, values in (("app", [1, 2]), ("web", [3])):
         part = tmp_path / "log" / f"site={site}" / "year=2026"
         part.mkdir(parents=True)
@@ -55,3 +57,4 @@ def test_a_folder_of_parquet_has_its_folders_as_columns(tmp_path: Path) -> None:
     assert frame["site"].tolist() == ["app", "app", "web"]
     assert frame["x"].tolist() == [1, 2, 3]
     assert set(frame["year"]) == {2026}
+    assert "env" not in frame.columns

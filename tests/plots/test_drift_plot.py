@@ -6,6 +6,7 @@ import pytest
 from aesm2.data.drift import FEW, Drift
 from aesm2.errors import InputError
 from aesm2.plots.distribution import (
+    MOST_SETS,
     MOST_VALUES,
     OTHERS,
     distribution,
@@ -13,6 +14,7 @@ from aesm2.plots.distribution import (
     distribution_table,
 )
 from aesm2.plots.drift import MOST, compared, drift_figure, drift_table, drift_words, ranked
+from aesm2.plots.style import scenario_colour
 
 NAN = np.nan
 FEATURES, SETS = ["age", "brand", "city"], ["tab 0", "tab 1", "tab 2"]
@@ -57,7 +59,7 @@ def test_the_most_different_alone() -> None:
 
 def test_few_rows_are_flagged_and_n_is_shown() -> None:
     ticks = drift_figure(FOUND, FEATURES, SETS, 0, 9, "stamp").layout.xaxis.ticktext
-    assert list(ticks) == ["tab 0<br>(n = 100)", "⚠ tab 2<br>(n = 29)"]
+    assert list(ticks) == ["tab 0 (n = 100)", "⚠ tab 2 (n = 29)"]
 
 
 def test_of_many_comparisons_those_with_most_rows_are_drawn() -> None:
@@ -68,7 +70,6 @@ def test_of_many_comparisons_those_with_most_rows_are_drawn() -> None:
     figure = drift_figure(drift, ["age"], names, 0, 9, "stamp")
     drawn = [tick.split(" (")[0] for tick in figure.layout.xaxis.ticktext]
     assert drawn == names[6:]
-    assert figure.layout.xaxis.tickangle == -60
     assert len(drift_table(drift, ["age"], names)) == count
 
 
@@ -97,10 +98,21 @@ def test_shares_of_each_set() -> None:
     counts = np.array([[2, 0, 6, 2], [0, 0, 0, 0], [5, 0, 0, 15]])
     shown = distribution("age", ["missing", "unseen", "< 3", "≥ 3"], True, SETS, counts)
     assert shown.sets == ("tab 0", "tab 2")
+    assert shown.rows.tolist() == [10, 20]
     assert shown.names == ("missing", "< 3", "≥ 3")  # nobody is unseen
     assert shown.share.tolist() == [[0.2, 0.6, 0.2], [0.25, 0, 0.75]]
     table = distribution_table(shown)
     assert table["tab 2 (n = 20) %"].tolist() == [25, 0, 75]
+
+
+def test_a_set_keeps_its_colour_where_others_are_left_out() -> None:
+    counts = np.diag([50 - s for s in range(MOST_SETS + 3)])
+    counts[0] = 0
+    names = [f"s{s}" for s in range(len(counts))]
+    shown = distribution("age", names, True, names, counts)
+    assert shown.sets == tuple(names[1 : MOST_SETS + 1])
+    dots = distribution_figure(shown, "stamp").data[1:]
+    assert [d.marker.color for d in dots] == [scenario_colour(s) for s in range(1, MOST_SETS + 1)]
 
 
 def test_of_many_values_those_that_tell_the_sets_apart_come_first() -> None:
@@ -113,6 +125,10 @@ def test_of_many_values_those_that_tell_the_sets_apart_come_first() -> None:
     assert shown.names[-1] == OTHERS
     assert len(shown.names) == MOST_VALUES + 1
     assert shown.share.sum(1).tolist() == pytest.approx([1, 1])
+    figure = distribution_figure(shown, "stamp")  # one dot would dwarf all others
+    assert list(figure.layout.yaxis.ticktext) == list(shown.names[:-1])
+    rest = 100 * shown.share[:, -1]
+    assert f"{OTHERS}: {rest[1]:.3g} to {rest[0]:.3g} %" in figure.layout.xaxis.title.text
     in_order = distribution("age", names, True, ["a", "b"], counts)
     assert in_order.names == tuple(names)
 
