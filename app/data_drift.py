@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from aesm2.checkpoint import Checkpoint
@@ -97,12 +99,20 @@ def section(checkpoint: Checkpoint, parts: list[cache.RowSet] | None, by: str, s
 def _heatmap(checkpoint: Checkpoint, found: Compared, chosen: int, most: int) -> None:
     names = list(checkpoint.description.fields)
     labels = [_title(checkpoint)(name) for name in names]
+
+    def build() -> tuple[go.Figure, pd.DataFrame]:
+        drift, sets = found.drift, found.names
+        figure = drift_plot.drift_figure(drift, labels, sets, chosen, most, found.stamp)
+        return figure, drift_plot.drift_table(drift, labels, sets)
+
+    key = f"data-drift-{found.key}-{most}"
+    figure, table = cache.found(f"{key}-{chosen}", checkpoint, found.parts, build)
     event = widgets.chart(
-        drift_plot.drift_figure(found.drift, labels, found.names, chosen, most, found.stamp),
-        f"data-drift-{found.key}-{most}",
+        figure,
+        key,
         found.what,
         DRIFT,
-        drift_plot.drift_table(found.drift, labels, found.names),
+        table,
         drift_plot.drift_words(found.drift, labels, found.names),
         selectable=True,
     )

@@ -4,6 +4,7 @@ import functools
 import operator
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from aesm2.checkpoint import Checkpoint
@@ -124,19 +125,25 @@ def charts(
     if not found.impressions.sum():
         return
     described, stamp = checkpoint.description, f"{widgets.stamp()}, {SPLIT_TITLES[split]}"
-    panels = rates_plot.panels(found, _worth(checkpoint, parts), described, by)
-    places = [column for _ in panels[::ACROSS] for column in st.columns(ACROSS, gap="medium")]
-    for panel, place in zip(panels, places, strict=False):
+    values = _worth(checkpoint, parts)
+
+    def build() -> list[tuple[rates_plot.Panel, go.Figure]]:
+        panels = rates_plot.panels(found, values, described, by)
+        return [(panel, rates_plot.panel_figure(panel, described, stamp)) for panel in panels]
+
+    drawn = cache.found(f"rates-{by}-{split}", checkpoint, parts or [], build)
+    places = [column for _ in drawn[::ACROSS] for column in st.columns(ACROSS, gap="medium")]
+    for (panel, figure), place in zip(drawn, places, strict=False):
         with place:
             widgets.chart(
-                rates_plot.panel_figure(panel, described, stamp),
+                figure,
                 f"data-rate-{panel.key}-{by}-{split}",
                 panel.title,
                 RATES if panel.axis == "%" else VALUE,
                 rates_plot.panel_table(panel),
                 rates_plot.panel_words(panel),
             )
-    if len(panels[0].lines) > rates_plot.MOST + 1:
+    if len(drawn[0][0].lines) > rates_plot.MOST + 1:
         st.caption(f"Drawn: the {rates_plot.MOST} scenarios with most rows; Numbers has all.")
 
 
