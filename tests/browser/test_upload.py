@@ -13,6 +13,12 @@ from tests.browser.conftest import ERROR, ROOT, Visit, Visitor
 
 pytestmark = pytest.mark.xdist_group("browser")
 
+TOTAL = """() => {
+  const chart = document.querySelector('[class*="st-key-chart-atlas-own"] .js-plotly-plot');
+  const rows = chart?._fullLayout?.yaxis?.ticktext?.map(t => +t.split('n = ')[1].replace(',', ''));
+  return rows?.reduce((a, b) => a + b) === 40;
+}"""
+
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
@@ -43,12 +49,7 @@ def test_good_rows_are_shown_in_the_lens_and_the_atlas(
     visitor.page.get_by_role("link", name="Utilisation Atlas").click()
     expect(visitor.chosen("rows")).to_have_value("Uploaded: mine.csv")
     visitor.ready()
-    total = visitor.page.evaluate(
-        "() => document.querySelector('[class*=\"st-key-chart-atlas-own\"] .js-plotly-plot')"
-        "._fullLayout.yaxis.ticktext.map(t => +t.split('n = ')[1].replace(',', ''))"
-        ".reduce((a, b) => a + b)"
-    )
-    assert total == 40
+    visitor.page.wait_for_function(TOTAL)  # the rows' counts along the axis add up
 
 
 def hostile(kind: str, rows: pd.DataFrame) -> bytes:

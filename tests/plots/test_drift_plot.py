@@ -9,6 +9,7 @@ from aesm2.plots.distribution import (
     MOST_SETS,
     MOST_VALUES,
     OTHERS,
+    SYMBOLS,
     distribution,
     distribution_figure,
     distribution_table,
@@ -105,13 +106,14 @@ def test_shares_of_each_set() -> None:
     assert table["tab 2 (n = 20) %"].tolist() == [25, 0, 75]
 
 
-def test_a_set_keeps_its_colour_where_others_are_left_out() -> None:
+def test_a_set_keeps_its_colour_and_shape_where_others_are_left_out() -> None:
     counts = np.diag([50 - s for s in range(MOST_SETS + 3)])
     counts[0] = 0
     names = [f"s{s}" for s in range(len(counts))]
     shown = distribution("age", names, True, names, counts)
     assert shown.sets == tuple(names[1 : MOST_SETS + 1])
     dots = distribution_figure(shown, "stamp").data[1:]
+    assert [d.marker.symbol for d in dots][:5] == list(SYMBOLS[1:])
     assert [d.marker.color for d in dots] == [scenario_colour(s) for s in range(1, MOST_SETS + 1)]
 
 
