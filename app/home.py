@@ -50,8 +50,8 @@ def facts(checkpoint: Checkpoint) -> None:
     layers = [stage for stage in stages if stage.experts]
     trained = int(counted.loc[counted["split"] == "train", "impressions"].sum())
     levels = " × ".join(str(len(level.scenarios)) for level in described.level)
-    kind = {"aesm2": "an AESM²", "mmoe": "an MMoE", "mlp": "an MLP"}[checkpoint.config.model.name]
-    st.caption(f"Open now: {kind} model trained on {widgets.escaped(described.title)}.")
+    kind = checkpoint.config.model.title
+    st.caption(f"Open now: {kind} trained on {widgets.escaped(described.title)}.")
     with st.container(horizontal=True, key="home-facts"):
         st.metric("Data", described.provenance, border=True, width=190, help=widgets.stamp())
         st.metric("Rows trained on", f"{trained:,}", border=True, width=190)

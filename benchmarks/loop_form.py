@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from aesm2.config import AESM2Config, ExpertGroup
+from aesm2.config import AESM2Config, ExpertGroup, per_level
 from aesm2.data.batch import Batch
 from aesm2.layers.moe import Routing
 from aesm2.layers.selection import Selection
@@ -30,7 +30,7 @@ class LoopForm(nn.Module):
         self.scenarios = nn.ModuleList(nn.Embedding(len(s), dim) for s in schema.levels)
         self.tasks = nn.Parameter(torch.randn(tasks, dim))
         width, self.layers, self.level = len(schema.fields) * config.embedding_dim, [], []
-        for level, group in enumerate(config.levels(len(schema.levels))):
+        for level, group in enumerate(per_level(config.scenario, len(schema.levels))):
             for _ in range(group.layers):
                 self.layers.append(
                     _Layer(group, len(schema.levels[level]), width, dim * (1 + level))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aesm2.config import AESM2Config, ExpertGroup, MMoEConfig, TrainingConfig
+from aesm2.config import AESM2Config, ExpertGroup, MixtureGroup, MMoEConfig, TrainingConfig
 from aesm2.data.batch import Batch
 from aesm2.inference import probabilities
 from aesm2.layers.experts import SPARSE_MAX_SHARE, SPARSE_MIN_ROWS, Compute, Experts
@@ -120,12 +120,17 @@ def random_batch(sizes: Sizes) -> Batch:
     return Batch(fields, draw(sizes.scenarios, 1), labels.float())
 
 
+def dense(group: ExpertGroup) -> MixtureGroup:
+    """As many experts of the same width, all of them at work."""
+    return MixtureGroup(layers=group.layers, experts=group.experts, width=group.width)
+
+
 def build(sizes: Sizes, kind: str, compute: Compute, bf16: bool) -> nn.Module:  # noqa: ARG001
     """Build a form; all forms of AESM² have the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if kind == "mmoe":
-            shape = {"scenario": sizes.scenario, "task": sizes.task}
+            shape = {"scenario": dense(sizes.scenario), "task": dense(sizes.task)}
             return MMoE(MMoEConfig(embedding_dim=sizes.dim, **shape), sizes.schema)
         config = AESM2Config(embedding_dim=sizes.dim, scenario=sizes.scenario, task=sizes.task)
         model = AESM2(config, sizes.schema)

@@ -10,10 +10,12 @@ from aesm2.config import (
     AESM2Config,
     Config,
     ExpertGroup,
+    MixtureGroup,
     MLPConfig,
     MMoEConfig,
     TrainingConfig,
     parse,
+    per_level,
     read_config,
 )
 from aesm2.errors import InputError, nearest
@@ -71,7 +73,7 @@ def test_an_unknown_key_is_named_with_the_nearest(values: dict, where: str, hint
         ({"training": {"task_weights": {"ctr": -1}}}, ["task_weights.ctr", "found -1"]),
         ({"model": {"name": "aesm2", "noise_scale": -0.1}}, ["noise_scale", "found -0.1"]),
         ({"model": {"name": "aesm2", "tower": [0]}}, ["tower.0", "found 0"]),
-        ({"model": {"name": "ple"}}, ["model", "'ple'"]),
+        ({"model": {"name": "gbdt"}}, ["model", "'gbdt'"]),
         (
             {"model": {"name": "aesm2", "scenario_context": "both"}},
             ["scenario_context", "'record'", "'gate'", "found 'both'"],
@@ -103,14 +105,14 @@ def test_all_experts_or_one_kind_alone_is_allowed(specific: int, shared: int) ->
 
 
 def test_one_group_for_all_levels_or_one_a_level() -> None:
-    one, other = ExpertGroup(experts=4), ExpertGroup(experts=5)
-    for kind in (AESM2Config, MMoEConfig):
-        assert kind(scenario=one).levels(3) == (one, one, one)
-        assert kind(scenario=(one, other)).levels(2) == (one, other)
+    for group, kind in ((ExpertGroup, AESM2Config), (MixtureGroup, MMoEConfig)):
+        one, other = group(experts=4), group(experts=5)
+        assert per_level(kind(scenario=one).scenario, 3) == (one, one, one)
+        assert per_level(kind(scenario=(one, other)).scenario, 2) == (one, other)
         with pytest.raises(
             InputError, match=r"model\.scenario describes 2 levels, the dataset has 1"
         ):
-            kind(scenario=(one, other)).levels(1)
+            per_level((one, other), 1)
 
 
 def test_configuration_is_frozen() -> None:
@@ -132,7 +134,7 @@ task_weights = {ctr = 0.1}
         encoding="utf-8",
     )
     config = read_config(file)
-    assert [group.experts for group in config.model.levels(2)] == [4, 6]
+    assert [group.experts for group in config.model.scenario] == [4, 6]
     assert config.model.tower == (8, 4)
     assert config.training.task_weights == {"ctr": 0.1}
 

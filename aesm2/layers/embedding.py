@@ -33,3 +33,22 @@ class FieldEmbedding(nn.Module):
         return self.weight.index_select(0, index).view(
             len(fields), fields.shape[1] * self.weight.shape[1]
         )
+
+
+class InputEmbedding(nn.Module):
+    """The input of a model's first layer: embedded features, and scenario ids where it has them.
+
+    fields: see FieldEmbedding. scenarios: number of scenarios of each level, empty for a model
+    whose hidden layers do not see scenario ids. width: of the result.
+    """
+
+    def __init__(self, fields: Sequence[int], scenarios: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.fields = FieldEmbedding(fields, dim)
+        self.scenarios = FieldEmbedding(scenarios, dim, placeholders=False) if scenarios else None
+        self.width = (len(fields) + len(scenarios)) * dim
+
+    def forward(self, fields: Tensor, scenarios: Tensor) -> Tensor:
+        """(rows, fields) and (rows, levels) integer indices → x, (rows, width)."""
+        x: Tensor = self.fields(fields)
+        return x if self.scenarios is None else torch.cat([x, self.scenarios(scenarios)], dim=1)

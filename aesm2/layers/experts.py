@@ -31,6 +31,14 @@ class ParallelLinear(nn.Module):
         """Apply map i to x[i]: (count, rows, inputs) → (count, rows, outputs)."""
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
 
+    def of_own(self, x: Tensor, own: Tensor) -> Tensor:
+        """Apply map own[r] to row r: (rows, inputs), (rows,) integer → (rows, outputs)."""
+        order = own.argsort(stable=True)  # rows of map 0, then of map 1, …
+        counts = torch.bincount(own, minlength=len(self.weight)).tolist()
+        parts = zip(torch.split(x[order], counts), self.weight, self.bias, strict=True)
+        outputs = torch.cat([F.linear(part, weight, bias) for part, weight, bias in parts])
+        return torch.empty_like(outputs).index_copy(0, order, outputs)
+
 
 class Experts(nn.Module):
     """n experts f_k(x) = relu(W_k x + b_k) of one shape.

@@ -21,3 +21,5 @@ def build(config: ModelConfig, schema: Schema) -> Model:
             return MMoE(config, schema)
         case MLPConfig():
             return MLP(config, schema)
+        case _:
+            raise NotImplementedError(config.title)

@@ -3,23 +3,22 @@
 Axes: rows; L scenario levels; T tasks; n experts; m gates.
 """
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
-from aesm2.config import AESM2Config
+from aesm2.config import AESM2Config, per_level
 from aesm2.data.batch import Batch
 from aesm2.data.schema import Schema
 from aesm2.layers.embedding import FieldEmbedding
-from aesm2.layers.experts import ParallelLinear
 from aesm2.layers.moe import GateNoise, Routing, ScenarioLayer, TaskLayer
+from aesm2.layers.towers import Towers
 from aesm2.models.output import Output, along_chain
 
 
 class AESM2(nn.Module):
     """Automatic expert selection for multi-scenario and multi-task ranking (Fig. 3).
 
+    Scenario ids reach the gates; with `scenario_features` the first experts as well.
     The layers of level l see [s_1 … s_l]; the task layers see all scenario embeddings and t_k.
     """
 
@@ -33,9 +32,11 @@ class AESM2(nn.Module):
 
         own = dim if config.scenario_context == "gate" else 0
         width = len(schema.fields) * config.embedding_dim
+        if config.scenario_features:
+            width += len(schema.levels) * dim
         self.scenario_layers = nn.ModuleList()
         self.layer_level: list[int] = []  # the level of each scenario layer
-        for level, group in enumerate(config.levels(len(schema.levels))):
+        for level, group in enumerate(per_level(config.scenario, len(schema.levels))):
             seen = dim * (level + 1) if own == 0 else dim * level
             for _ in range(group.layers):
                 gates = len(schema.levels[level])
@@ -47,10 +48,7 @@ class AESM2(nn.Module):
             context = dim * len(schema.levels)
             self.task_layers.append(TaskLayer(config.task, len(schema.tasks), width, context, dim))
             width = config.task.width
-        sizes = [width, *config.tower, 1]
-        self.towers = nn.ModuleList(
-            ParallelLinear(len(schema.tasks), a, b) for a, b in itertools.pairwise(sizes)
-        )
+        self.towers = Towers(len(schema.tasks), width, config.tower)
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Output:
         """Predict every task for every row.
@@ -63,9 +61,11 @@ class AESM2(nn.Module):
     def from_embedding(
         self, x: Tensor, scenarios: Tensor, generator: torch.Generator | None = None
     ) -> Output:
-        """Predict from the embedded fields x, (rows, width), and scenarios, (rows, L)."""
+        """Predict from the embedded fields x, (rows, fields · dim), and scenarios, (rows, L)."""
         noise = self._noise(generator)
         embedded = [e(scenarios[:, i]) for i, e in enumerate(self.scenario_embedding)]  # s_1 … s_L
+        if self.config.scenario_features:
+            x = torch.cat([x, *embedded], dim=1)
         routings: list[Routing] = []
         for level, layer in zip(self.layer_level, self.scenario_layers, strict=True):
             own = self.scenario_embedding[level].weight if layer.gate_own is not None else None
@@ -77,16 +77,8 @@ class AESM2(nn.Module):
         for layer in self.task_layers:
             routings.append(layer(z, context, self.task_embedding, noise))
             z = routings[-1].output  # (T, rows, width)
-        logits = self._towers(z)
+        logits = self.towers(z)
         return Output(logits, along_chain(logits, self.schema.parents), tuple(routings))
-
-    def _towers(self, z: Tensor) -> Tensor:
-        """Per-task MLPs (Eq. 18, before the sigmoid): (T, rows, width) → (rows, T)."""
-        *hidden, last = self.towers
-        for layer in hidden:
-            z = layer(z).relu()
-        logits: Tensor = last(z).squeeze(-1).t()
-        return logits.to(self.task_embedding.dtype)
 
     def _noise(self, generator: torch.Generator | None) -> GateNoise | None:
         if not self.training or self.config.noise_scale == 0:

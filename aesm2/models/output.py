@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aesm2.layers.mixture import Mixture
 from aesm2.layers.moe import Routing
 
 
@@ -17,11 +18,14 @@ class Output:
     log_probability: log of each task's probability along its chain, (rows, tasks), e.g.
     log pCTCVR = log pCTR + log pCVR.
     routings: one Routing a layer in order of computation; empty for models without selection.
+    mixtures: one Mixture a layer in order of computation; empty for models without gates, and for
+    those that select.
     """
 
     logits: Tensor
     log_probability: Tensor
     routings: tuple[Routing, ...] = ()
+    mixtures: tuple[Mixture, ...] = ()
 
 
 def along_chain(logits: Tensor, parents: tuple[int, ...]) -> Tensor:

@@ -8,7 +8,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from aesm2.config import AESM2Config, ExpertGroup, MLPConfig, MMoEConfig, ModelConfig
+from aesm2.config import (
+    ExpertGroup,
+    GatedGroup,
+    Group,
+    HardSharingConfig,
+    LayerGroup,
+    MixtureGroup,
+    ModelConfig,
+    SplitGroup,
+    StackedConfig,
+    per_level,
+)
 from aesm2.data.description import Description, Task
 from aesm2.plots.style import Role, finish
 
@@ -46,13 +57,13 @@ def stages(model: ModelConfig, description: Description) -> list[Stage]:
         Stage("embedding", "embedding", f"{fields} features", f"{fields} × {model.embedding_dim} ="
               f" {width} numbers a row")
     ]  # fmt: skip
-    if isinstance(model, MLPConfig):
-        found += [
-            Stage("hidden", f"hidden.{position}", "fully connected", f"width {size}")
-            for position, size in enumerate(model.hidden, start=1)
-        ]
-    else:
+    found += [
+        Stage("hidden", f"hidden.{position}", "fully connected", f"width {size}")
+        for position, size in enumerate(getattr(model, "hidden", ()), start=1)
+    ]
+    if isinstance(model, StackedConfig):
         found += _layers(model, description)
+    if isinstance(model, StackedConfig | HardSharingConfig):
         sizes = " → ".join(map(str, (*model.tower, 1)))
         found.append(Stage("towers", "towers", f"one for each of {len(tasks)} tasks"
                            if len(tasks) > 1 else "for the task", f"widths {sizes}"))  # fmt: skip
@@ -119,33 +130,43 @@ def architecture_figure(shown: Sequence[Stage], current: str, stamp: str) -> go.
     return drawn.update_layout(margin={"t": 8, "l": 0, "r": 0})
 
 
-def _layers(model: AESM2Config | MMoEConfig, description: Description) -> list[Stage]:
-    selects = isinstance(model, AESM2Config)
+def _layers(model: StackedConfig, description: Description) -> list[Stage]:
     found: list[Stage] = []
     levels = description.level
-    for level, group in zip(levels, model.levels(len(levels)), strict=True):
+    for level, group in zip(levels, per_level(model.scenario, len(levels)), strict=True):
         found += [
-            _layer("scenario", f"{level.name}.{position + 1}", group, level.scenarios, selects)
+            _layer("scenario", f"{level.name}.{position + 1}", group, level.scenarios)
             for position in range(group.layers)
         ]
     tasks = tuple(task.name for task in description.task)
     return found + [
-        _layer("task", f"task.{position + 1}", model.task, tasks, selects)
+        _layer("task", f"task.{position + 1}", model.task, tasks)
         for position in range(model.task.layers)
     ]
 
 
-def _layer(
-    kind: StageKind, name: str, group: ExpertGroup, gates: tuple[str, ...], selects: bool
-) -> Stage:
-    many = f"{group.experts} expert{'s' if group.experts > 1 else ''}, width {group.width}"
-    how = "every expert works for every row"
-    if selects:
-        signs = ((Role.SPECIFIC, group.specific), (Role.SHARED, group.shared))
-        how = "K = " + " + ".join(f"{k} {role.glyph} {role.value}" for role, k in signs)
-    detail = f"{len(gates)} gate{'s' if len(gates) > 1 else ''}: {', '.join(gates)}"
-    k = (group.specific, group.shared) if selects else (0, 0)
-    return Stage(kind, name, detail, f"{many}<br>{how}", group.experts, *k, gates, selects)
+def _layer(kind: StageKind, name: str, group: Group, gates: tuple[str, ...]) -> Stage:
+    several = "s" if len(gates) > 1 else ""
+    detail = f"{len(gates)} gate{several}: {', '.join(gates)}"
+    k, how = (0, 0), "every expert works for every row"
+    match group:
+        case ExpertGroup():
+            experts, k = group.experts, (group.specific, group.shared)
+            signs = zip((Role.SPECIFIC, Role.SHARED), k, strict=True)
+            how = "K = " + " + ".join(f"{k} {role.glyph} {role.value}" for role, k in signs)
+        case SplitGroup():
+            experts = len(gates) * group.specific + group.shared
+            how = f"{group.specific} of its own a gate, {group.shared} for all"
+        case GatedGroup():
+            experts, how = group.experts, f"each gate uses at most {group.selected}"
+        case MixtureGroup():
+            experts = group.experts
+        case LayerGroup():
+            detail = detail.replace("gate", "network", 1)
+            return Stage(kind, name, detail, f"width {group.width}", gates=gates)
+    many = f"{experts} expert{'s' if experts > 1 else ''}, width {group.width}"
+    selects = isinstance(group, ExpertGroup)
+    return Stage(kind, name, detail, f"{many}<br>{how}", experts, *k, gates, selects)
 
 
 def _traces(line: int, stage: Stage) -> list[go.Scatter]:

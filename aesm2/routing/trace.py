@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from aesm2.config import per_level
 from aesm2.data.batch import Batch
 from aesm2.errors import InputError
 from aesm2.inference import outputs
@@ -188,7 +189,7 @@ def layer_specs(model: Model) -> tuple[LayerSpec, ...]:
     if not isinstance(model, AESM2):
         return ()
     schema, config, specs = model.schema, model.config, []
-    for level, group in enumerate(config.levels(len(schema.levels))):
+    for level, group in enumerate(per_level(config.scenario, len(schema.levels))):
         for position in range(group.layers):
             name, gates = f"{schema.level_names[level]}.{position + 1}", schema.levels[level]
             specs.append(

@@ -1,12 +1,13 @@
 """Small models and batches for the tests, at random weights that spread the gates apart."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from aesm2.config import AESM2Config, ExpertGroup
+from aesm2.config import AESM2Config, ExpertGroup, per_level
 from aesm2.data.batch import Batch
 from aesm2.layers.experts import Experts
 from aesm2.models import AESM2, Model, Schema
@@ -69,8 +70,19 @@ def weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: value.double().numpy().copy() for name, value in model.state_dict().items()}
 
 
+def input_of(model: Model, fields: Sequence[int], scenarios: Sequence[int]) -> np.ndarray:
+    """x of one row, by hand, for a model with an InputEmbedding."""
+    w, shape = weights(model), model.schema
+    x = oracle.embed(w["embedding.fields.weight"], shape.fields, list(fields))
+    if not model.config.scenario_features:
+        return x
+    counts = [len(level) for level in shape.levels]
+    seen = oracle.embed(w["embedding.scenarios.weight"], counts, list(scenarios))
+    return np.concatenate([x, seen])
+
+
 def oracle_shape(config: AESM2Config, shape: Schema) -> oracle.Shape:
-    groups = [*config.levels(len(shape.levels)), config.task]
+    groups = [*per_level(config.scenario, len(shape.levels)), config.task]
     return oracle.Shape(
         field_sizes=shape.fields,
         groups=[(g.layers, g.experts, g.specific, g.shared) for g in groups],

@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aesm2.config import MMoEConfig
+from aesm2.config import MixtureGroup, MMoEConfig, per_level
 from aesm2.data.batch import Batch
 from aesm2.models import MMoE
 from tests import oracle
 from tests.models import cases
+
+
+def groups() -> st.SearchStrategy[MixtureGroup]:
+    sizes = {"layers": st.integers(1, 3), "experts": st.integers(1, 6), "width": st.integers(1, 5)}
+    return st.builds(MixtureGroup, **sizes)
 
 
 @st.composite
@@ -18,9 +24,10 @@ def mmoe_cases(draw: st.DrawFn) -> tuple[MMoE, Batch]:
     count = len(shape.levels)
     config = MMoEConfig(
         embedding_dim=draw(st.integers(1, 3)),
-        scenario=tuple(draw(st.lists(cases.groups(), min_size=count, max_size=count))),
-        task=draw(cases.groups()),
+        scenario=tuple(draw(st.lists(groups(), min_size=count, max_size=count))),
+        task=draw(groups()),
         tower=tuple(draw(st.lists(st.integers(1, 4), max_size=2))),
+        scenario_features=draw(st.booleans()),
     )
     seed = draw(st.integers(0, 10_000))
     return cases.spread(MMoE(config, shape), seed), cases.batch(
@@ -38,8 +45,8 @@ def mixture(w: oracle.Weights, name: str, gate: int, x: np.ndarray) -> np.ndarra
 def logits(model: MMoE, fields: np.ndarray, scenarios: np.ndarray) -> list[float]:
     """Every task's logit for one row."""
     w, shape, config = cases.weights(model), model.schema, model.config
-    x, number = oracle.embed(w["embedding.weight"], shape.fields, fields), 0
-    for level, group in enumerate(config.levels(len(shape.levels))):
+    x, number = cases.input_of(model, fields, scenarios), 0
+    for level, group in enumerate(per_level(config.scenario, len(shape.levels))):
         for _ in range(group.layers):
             x = mixture(w, f"scenario_layers.{number}", scenarios[level], x)
             number += 1
@@ -74,9 +81,19 @@ def test_a_row_uses_the_gate_of_its_own_scenario_only() -> None:
     assert used.tolist() == [False, True, False]
 
 
-def test_there_is_nothing_to_trace() -> None:
-    shape = cases.schema()
-    assert MMoE(MMoEConfig(), shape)(cases.batch(shape, 2)).routings == ()
+def test_its_mixtures_are_the_gates_of_its_layers() -> None:
+    shape = cases.schema((3,))
+    model, rows = cases.spread(MMoE(MMoEConfig(), shape)).double(), cases.batch(shape, 9)
+    output = model(rows)
+    assert output.routings == ()
+    level, task = output.mixtures
+    assert torch.equal(level.target, rows.scenarios[:, 0])
+    assert (level.weights.shape, task.weights.shape) == ((9, 4), (2, 9, 2))
+    w, x = cases.weights(model), cases.input_of(model, rows.fields[0], rows.scenarios[0])
+    gate = int(rows.scenarios[0, 0])
+    name = "scenario_layers.0.gate"
+    scores = w[f"{name}.weight"][gate] @ x + w[f"{name}.bias"][gate]
+    np.testing.assert_allclose(level.weights[0].detach(), oracle.softmax(list(scores)), rtol=1e-9)
 
 
 def test_noise_and_training_mode_change_nothing() -> None:

@@ -48,7 +48,8 @@ def test_build_makes_the_model_that_the_config_names(
 
 @pytest.mark.parametrize("kind", [AESM2Config, MMoEConfig])
 def test_build_refuses_another_number_of_levels(kind: type[AESM2Config] | type[MMoEConfig]) -> None:
-    config = kind(scenario=(ExpertGroup(), ExpertGroup()))
+    group = kind.model_fields["scenario"].default
+    config = kind(scenario=(group, group))
     build(config, cases.schema((2, 3)))
     with pytest.raises(InputError, match="describes 2 levels, the dataset has 3"):
         build(config, cases.schema((2, 3, 4)))

@@ -1,0 +1,64 @@
+"""Values that refuse what they do not know, and their TOML files."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aesm2.errors import InputError, nearest
+
+
+class Strict(BaseModel):
+    """Base of every configuration value: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+StrictT = TypeVar("StrictT", bound=Strict)
+
+
+def parse(kind: type[StrictT], values: dict[str, Any], where: str) -> StrictT:
+    """Build `kind` from plain values; InputError names `where`, the key and the nearest key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            *parents, key = first["loc"]
+            message = f"unknown key{nearest(str(key), _keys_at(kind, parents))}"
+        elif first["type"] not in ("missing", "value_error"):
+            message = f"{message[0].lower()}{message[1:]}, found {first['input']!r}"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise InputError(f"{where}: {path or 'file'}: {message}{more}") from None
+
+
+def _keys_at(kind: type[BaseModel], path: list[int | str]) -> set[str]:
+    """Return the keys that are valid below `path`, a pydantic error location."""
+    kinds = {kind}
+    for part in path:
+        fields = [k.model_fields[part] for k in kinds if part in k.model_fields]
+        if fields:  # an index or a union's tag leaves the candidates as they are
+            kinds = {k for field in fields for k in _models_in(field.annotation)}
+    return {key for k in kinds for key in k.model_fields}
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    """Return every model named anywhere inside a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {k for inner in get_args(annotation) for k in _models_in(inner)}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; InputError names the file and the line that does not parse."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
