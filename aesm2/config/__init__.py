@@ -31,9 +31,9 @@ from aesm2.config.training import TrainingConfig
 
 __all__ = [
     "AESM2Config", "AITMConfig", "Config", "CrossStitchConfig", "DSelectKConfig", "ESMMConfig",
-    "ExpertGroup", "GatedGroup", "Group", "HMoEConfig", "HardSharingConfig", "LayerGroup", "MLPConfig",
-    "MMoEConfig", "MixtureGroup", "ModelConfig", "PEPNetConfig", "PLEConfig", "ParallelDNNConfig",
-    "STARConfig", "SplitGroup", "StackedConfig", "Strict", "TrainingConfig", "parse", "per_level",
+    "ExpertGroup", "GatedGroup", "Group", "HMoEConfig", "HardSharingConfig", "LayerGroup",
+    "MLPConfig", "MMoEConfig", "MixtureGroup", "ModelConfig", "PEPNetConfig", "PLEConfig",
+    "ParallelDNNConfig", "STARConfig", "SplitGroup", "StackedConfig", "Strict", "TrainingConfig", "parse", "per_level",
     "read_config", "read_toml",
 ]  # fmt: skip
 
