@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from sklearn import metrics as sklearn_metrics
 
-from aesm2.metrics import Z95, auc, log_loss, soft_auc, wilson
+from aesm2.metrics import (
+    Z95,
+    auc,
+    calibration_error,
+    log_loss,
+    soft_auc,
+    structural,
+    wilson,
+)
 
 SCORED = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6)), min_size=2, max_size=30)
 
@@ -57,6 +65,23 @@ def test_the_interval_is_delongs_on_the_logit(rows: list[tuple[int, int]]) -> No
     found = auc(labels, scores)
     assert [found.low, found.high] == pytest.approx(bounds, abs=1e-6)
     assert 0 <= found.low <= value <= found.high <= 1
+
+
+@given(SCORED)
+def test_structural_components_are_shares_of_pairs(rows: list[tuple[int, int]]) -> None:
+    labels, scores = arrays(rows)
+    assume(0 < labels.sum() < len(labels))
+    positives, negatives = scores[labels == 1], scores[labels == 0]
+    wins = np.array([[psi(p, n) for n in negatives] for p in positives])
+    for found, wanted in zip(structural(labels, scores), (wins.mean(1), wins.mean(0)), strict=True):
+        assert found == pytest.approx(wanted, abs=1e-12)
+
+
+def test_components_of_a_single_class_are_undefined() -> None:
+    for label in (0, 1):
+        found = structural(np.full(3, label), np.arange(3.0))
+        assert [len(part) for part in found] == [3 * label, 3 * (1 - label)]
+        assert np.isnan(np.concatenate(found)).all()
 
 
 def test_large_random_scores_agree_with_sklearn() -> None:
@@ -140,6 +165,48 @@ def test_soft_auc_of_certain_labels_is_the_auc() -> None:
     labels, scores = rng.integers(0, 2, 200), rng.normal(size=200).round(1)
     assert soft_auc(labels, scores) == pytest.approx(auc(labels, scores).value)
     assert math.isnan(soft_auc(np.ones(5), np.arange(5.0)))
+
+
+def slow_calibration_error(labels: np.ndarray, predicted: np.ndarray, bins: int) -> float:
+    """Rows by the middle rank of their prediction, bin by bin."""
+    held: dict[int, list[int]] = {}
+    for row, p in enumerate(predicted):
+        middle = sum((q < p) + (q == p) / 2 for q in predicted) / len(predicted)
+        held.setdefault(int(bins * middle), []).append(row)
+    distances = [
+        len(rows) * abs(labels[rows].mean() - predicted[rows].mean()) for rows in held.values()
+    ]
+    return float(sum(distances) / len(labels))
+
+
+@given(SCORED, st.integers(1, 6))
+def test_the_calibration_error_is_that_of_the_bins(rows: list[tuple[int, int]], bins: int) -> None:
+    labels, predicted = arrays(rows)
+    found = calibration_error(labels, predicted, bins)
+    assert found == pytest.approx(slow_calibration_error(labels, predicted, bins), abs=1e-12)
+    order = np.random.default_rng(1).permutation(len(labels))
+    assert calibration_error(labels[order], predicted[order], bins) == pytest.approx(found)
+
+
+def test_bins_hold_equally_many_rows() -> None:
+    """Ten rows in five bins: those of 0 and 1 are right on average, the others 0.1 off."""
+    predicted = np.arange(10) / 10
+    labels = predicted + np.array([0.1, -0.1, 0.1, 0.1, -0.1, -0.1, 0.1, 0.1, -0.1, -0.1])
+    assert calibration_error(labels, predicted, 5) == pytest.approx(0.08)
+    assert calibration_error(labels, predicted, 1) == pytest.approx(0)
+
+
+def test_equal_predictions_are_one_bin_and_no_rows_none() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 0])
+    assert calibration_error(labels, np.full(6, 0.25)) == pytest.approx(1 / 3 - 0.25)
+    assert math.isnan(calibration_error(np.array([]), np.array([])))
+
+
+def test_perfect_probabilities_score_about_what_the_docstring_says() -> None:
+    rng = np.random.default_rng(2)
+    predicted = rng.normal(0.3, 1e-6, (200, 3000))
+    found = [calibration_error((rng.random(3000) < p).astype(int), p) for p in predicted]
+    assert np.mean(found) == pytest.approx(math.sqrt(30 * 0.21 / (math.pi * 3000)), rel=0.05)
 
 
 @given(st.integers(1, 500), st.data())
