@@ -1,6 +1,8 @@
 """Experts: n parallel one-layer networks (Eq. 2), mixed by given weights (Eq. 1)."""
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,6 +14,15 @@ Compute = Literal["auto", "dense", "sparse"]
 # Below these, gathering rows costs more than it saves (benchmarks/model.py).
 SPARSE_MIN_ROWS = 128
 SPARSE_MAX_SHARE = 0.5
+
+
+def of_own(x: Tensor, own: Tensor, maps: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    """Apply maps[own[r]] to row r, each map once to all its rows: (rows, inputs) → (rows, …)."""
+    order = own.argsort(stable=True)  # rows of map 0, then of map 1, …
+    counts = torch.bincount(own, minlength=len(maps)).tolist()
+    parts = zip(torch.split(x[order], counts), maps, strict=True)
+    outputs = torch.cat([apply(part) for part, apply in parts])
+    return torch.empty_like(outputs).index_copy(0, order, outputs)
 
 
 class ParallelLinear(nn.Module):
@@ -33,11 +44,8 @@ class ParallelLinear(nn.Module):
 
     def of_own(self, x: Tensor, own: Tensor) -> Tensor:
         """Apply map own[r] to row r: (rows, inputs), (rows,) integer → (rows, outputs)."""
-        order = own.argsort(stable=True)  # rows of map 0, then of map 1, …
-        counts = torch.bincount(own, minlength=len(self.weight)).tolist()
-        parts = zip(torch.split(x[order], counts), self.weight, self.bias, strict=True)
-        outputs = torch.cat([F.linear(part, weight, bias) for part, weight, bias in parts])
-        return torch.empty_like(outputs).index_copy(0, order, outputs)
+        pairs = zip(self.weight, self.bias, strict=True)
+        return of_own(x, own, [partial(F.linear, weight=w, bias=b) for w, b in pairs])
 
 
 class Experts(nn.Module):

@@ -4,7 +4,16 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from aesm2.config import AESM2Config, MLPConfig, MMoEConfig, ModelConfig
+from aesm2.config import (
+    AESM2Config,
+    CrossStitchConfig,
+    ESMMConfig,
+    HardSharingConfig,
+    MLPConfig,
+    MMoEConfig,
+    ModelConfig,
+    ParallelDNNConfig,
+)
 from aesm2.losses import loss_terms
 from aesm2.models import build
 from tests.models import cases
@@ -12,6 +21,10 @@ from tests.models import cases
 SCHEMA = cases.schema((3, 4), parents=(-1, 0, -1))
 CONFIGS = (
     AESM2Config(), AESM2Config(scenario_context="gate"), MLPConfig(), MMoEConfig(),
+    HardSharingConfig(),
+    ParallelDNNConfig(),
+    CrossStitchConfig(),
+    ESMMConfig(),
 )  # fmt: skip
 BOTH = [
     config.model_copy(update={"scenario_features": seen}) for config in CONFIGS for seen in (0, 1)
