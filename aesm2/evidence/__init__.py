@@ -1,0 +1,1 @@
+"""Evidence: what predictions, transfers and simulated worlds say, as honest tables."""
