@@ -12,6 +12,8 @@ class Mixture(NamedTuple):
     weights: what each expert contributes to the row's output, 0 where an expert is not connected
     to the row's gate, (rows, n), or (T, rows, n) in a task layer.
     output: (rows, width), or (T, rows, width) in a task layer.
+    Where each task has a network of its own (HMoE), scenario layers have the task axis as well:
+    weights (T, rows, n) and output (T, rows, width), with target (rows,).
     """
 
     target: Tensor

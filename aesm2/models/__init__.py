@@ -3,28 +3,37 @@
 from aesm2.config import (
     AESM2Config,
     CrossStitchConfig,
+    DSelectKConfig,
     ESMMConfig,
     HardSharingConfig,
+    HMoEConfig,
     MLPConfig,
     MMoEConfig,
     ModelConfig,
     ParallelDNNConfig,
+    PLEConfig,
 )
 from aesm2.data.schema import Schema
 from aesm2.models.aesm2 import AESM2
 from aesm2.models.cross_stitch import CrossStitch
+from aesm2.models.dselect_k import DSelectK
 from aesm2.models.esmm import ESMM
 from aesm2.models.hard_sharing import HardSharing
+from aesm2.models.hmoe import HMoE
 from aesm2.models.mlp import MLP
 from aesm2.models.mmoe import MMoE
 from aesm2.models.output import Output
 from aesm2.models.parallel_dnn import ParallelDNN
+from aesm2.models.ple import PLE
 
 __all__ = [
     "AESM2",
     "ESMM",
     "MLP",
+    "PLE",
     "CrossStitch",
+    "DSelectK",
+    "HMoE",
     "HardSharing",
     "MMoE",
     "Model",
@@ -34,7 +43,7 @@ __all__ = [
     "build",
 ]
 
-Model = AESM2 | MMoE | MLP | HardSharing | ParallelDNN | CrossStitch | ESMM
+Model = AESM2 | MMoE | HMoE | PLE | DSelectK | MLP | HardSharing | ParallelDNN | CrossStitch | ESMM
 
 
 def build(config: ModelConfig, schema: Schema) -> Model:
@@ -44,6 +53,12 @@ def build(config: ModelConfig, schema: Schema) -> Model:
             return AESM2(config, schema)
         case MMoEConfig():
             return MMoE(config, schema)
+        case HMoEConfig():
+            return HMoE(config, schema)
+        case PLEConfig():
+            return PLE(config, schema)
+        case DSelectKConfig():
+            return DSelectK(config, schema)
         case MLPConfig():
             return MLP(config, schema)
         case HardSharingConfig():

@@ -7,12 +7,16 @@ from safetensors.torch import load, save
 from aesm2.config import (
     AESM2Config,
     CrossStitchConfig,
+    DSelectKConfig,
     ESMMConfig,
     HardSharingConfig,
+    HMoEConfig,
     MLPConfig,
     MMoEConfig,
     ModelConfig,
     ParallelDNNConfig,
+    PLEConfig,
+    SplitGroup,
 )
 from aesm2.losses import loss_terms
 from aesm2.models import build
@@ -21,6 +25,7 @@ from tests.models import cases
 SCHEMA = cases.schema((3, 4), parents=(-1, 0, -1))
 CONFIGS = (
     AESM2Config(), AESM2Config(scenario_context="gate"), MLPConfig(), MMoEConfig(),
+    HMoEConfig(), PLEConfig(), PLEConfig(scenario=SplitGroup(layers=2)), DSelectKConfig(),
     HardSharingConfig(),
     ParallelDNNConfig(),
     CrossStitchConfig(),
