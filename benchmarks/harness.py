@@ -1,15 +1,13 @@
 """What every benchmark needs: where it ran, fair timing, Markdown tables."""
 
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
+from aesm2.machine import place
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -71,13 +69,7 @@ def spread(values: Sequence[float]) -> str:
 
 def machine() -> dict[str, str]:
     """Name the processor, the versions and the commit, so that a number can be placed."""
-    packages = {name: version(name) for name in ("torch", "numpy", "pandas", "lightgbm")}
-    return {
-        "machine": f"{_processor()}, {torch.get_num_threads()} torch thread(s)",
-        "python": platform.python_version(),
-        **packages,
-        "commit": commit(),
-    }
+    return place() | {"lightgbm": version("lightgbm")}
 
 
 def header() -> str:
@@ -85,32 +77,8 @@ def header() -> str:
     return "; ".join(f"{name} {value}" for name, value in machine().items())
 
 
-def commit() -> str:
-    """Short hash of the commit, with "+" where tracked files differ from it."""
-    try:
-        short = _git("rev-parse", "--short", "HEAD")
-        return short + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def table(columns: Sequence[str], lines: Sequence[Sequence[object]], words: int = 1) -> str:
     """Write a Markdown table; all but the first `words` columns are numbers."""
     rule = ["---"] * words + ["---:"] * (len(columns) - words)
     rows = [columns, rule, *lines]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()

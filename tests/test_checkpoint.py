@@ -234,7 +234,7 @@ def test_save_and_load_are_the_identity(
 
 def test_it_predicts_what_the_model_in_memory_did(tmp_path: Path, frame: pd.DataFrame) -> None:
     base = aesm2.load(small.run() / "checkpoint")
-    model = build_seeded(small.config(seed=9), base.encoder)
+    model = build_seeded(small.config(seed=9), base.encoder.schema)
     files = files_of(base.path)
     save(tmp_path / "fresh", "fresh", base.config, model, base.encoder, 0, files)
     expected = probabilities(model, base.encode(frame))

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from aesm2.cli import data, models
+from aesm2.cli import data, evidence, models
 from aesm2.cli.common import say
 from aesm2.errors import InputError
 
@@ -26,6 +26,10 @@ app.command("describe")(data.describe)
 app.command("prepare")(data.prepare_command)
 app.command("simulate")(data.simulate_command)
 app.command("recover")(data.recover)
+app.command("compare")(evidence.compare)
+app.command("transfer")(evidence.transfer_command)
+app.command("ablate")(evidence.ablate)
+app.command("reproduce")(evidence.reproduce)
 
 
 def main() -> None:

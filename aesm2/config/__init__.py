@@ -33,8 +33,8 @@ __all__ = [
     "AESM2Config", "AITMConfig", "Config", "CrossStitchConfig", "DSelectKConfig", "ESMMConfig",
     "ExpertGroup", "GatedGroup", "Group", "HMoEConfig", "HardSharingConfig", "LayerGroup",
     "MLPConfig", "MMoEConfig", "MixtureGroup", "ModelConfig", "PEPNetConfig", "PLEConfig",
-    "ParallelDNNConfig", "STARConfig", "SplitGroup", "StackedConfig", "Strict", "TrainingConfig", "parse", "per_level",
-    "read_config", "read_toml",
+    "ParallelDNNConfig", "STARConfig", "SplitGroup", "StackedConfig", "Strict", "TrainingConfig",
+    "parse", "per_level", "read_config", "read_toml",
 ]  # fmt: skip
 
 

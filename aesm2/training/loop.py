@@ -30,7 +30,7 @@ from aesm2.errors import InputError
 from aesm2.evaluation import evaluate, measure, overall_score
 from aesm2.inference import outputs
 from aesm2.losses import LossTerms, loss_terms
-from aesm2.models import Model, build
+from aesm2.models import Model, Schema, build
 from aesm2.routing.trace import layer_specs
 from aesm2.routing.utilisation import count
 from aesm2.selfcheck import reference
@@ -72,24 +72,41 @@ def train(
     frame = dataset.frame()
     encoder = Encoder.fit(dataset.description, rows_of(frame, "train"))
     batches = {split: encoder.encode(rows_of(frame, split), labels=True) for split in SPLITS}
-    model = build_seeded(config, encoder).to(target)
+    model = build_seeded(config, encoder.schema).to(target)
     _task_weights(config.training, model)  # an unknown task is refused before the folder is made
     if not resume:
         run.start(config, dataset.text)
-    fit = _Fit(run, model, config.training)
     with interrupts() as interrupted:
-        fit.run_to_end(batches, interrupted, progress)
-        _finish(run, dataset, config, model, encoder, batches, fit.position)
-        if interrupted and not fit.position.finished:
+        position = fit(run, model, config.training, batches, interrupted, progress)
+        _finish(run, dataset, config, model, encoder, batches, position)
+        if interrupted and not position.finished:
             raise Interrupted
     return run.checkpoint
 
 
-def build_seeded(config: Config, encoder: Encoder) -> Model:
+def build_seeded(config: Config, schema: Schema) -> Model:
     """Build a model whose initial weights depend on the configured seed only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        return build(config.model, encoder.schema)
+        return build(config.model, schema)
+
+
+def fit(
+    run: Run,
+    model: Model,
+    config: TrainingConfig,
+    batches: Mapping[SplitName, Batch],
+    interrupted: list[int],
+    progress: bool,
+) -> Position:
+    """Train a model on encoded rows, from where its run stands, and leave it at its best weights.
+
+    batches: the training and the validation rows. interrupted: training stops once it is not empty.
+    """
+    fitted = _Fit(run, model, config)
+    fitted.run_to_end(batches, interrupted, progress)
+    run.load_best(model)
+    return fitted.position
 
 
 class _Fit:
@@ -228,7 +245,6 @@ def _finish(
     position: Position,
 ) -> None:
     """Measure the best weights on the test rows and write the checkpoint."""
-    run.load_best(model)
     evaluation = pd.concat(
         evaluate(model, batches[split]).assign(split=split) for split in ("validation", "test")
     )

@@ -1,0 +1,54 @@
+"""The ablation of AESM² (Table 6), and named changes to it that the paper does not have."""
+
+from typing import Any
+
+from aesm2.config import AESM2Config, Config
+from aesm2.evidence.cells import Cell, Store
+from aesm2.evidence.study import Study, matched
+
+FULL = "AESM²"
+NO_AUXILIARY = {"lambda_specific": 0.0, "lambda_shared": 0.0}
+
+
+def ablations(store: Store, study: Study, trial: int, jobs: int) -> dict[str, list[Cell]]:
+    """Run AESM² with a trial's settings, and what each change makes of it; one run a seed.
+
+    The first three are the paper's; those that begin with "+" are not in the paper.
+    """
+    model = study.model(matched("aesm2", study.size, len(store.rows.schema.levels)), trial)
+    if not isinstance(model, AESM2Config):
+        raise TypeError("only AESM² has these variants")
+    changes: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        FULL: ({}, {}),
+        "w/o auxiliary loss": ({}, NO_AUXILIARY),
+        "w/o noise and auxiliary loss": ({"noise_scale": 0.0}, NO_AUXILIARY),
+        "w/o noise": ({"noise_scale": 0.0}, {}),
+        "+ each gate sees its own scenario": ({"scenario_context": "gate"}, {}),
+        "+ experts see scenario ids": ({"scenario_features": True}, {}),
+        "+ all experts at work": (_all_at_work(model), NO_AUXILIARY),
+    }
+    rows = len(store.rows.batches["train"])
+    runs = {}
+    for name, (of_model, of_training) in changes.items():
+        own = model.model_copy(update=of_model)
+        runs[name] = [
+            Cell(
+                Config(
+                    model=own,
+                    training=study.training(rows, seed, trial).model_copy(update=of_training),
+                )
+            )
+            for seed in range(study.seeds)
+        ]
+    store.compute([cell for cells in runs.values() for cell in cells], jobs, "ablation")
+    return runs
+
+
+def _all_at_work(model: AESM2Config) -> dict[str, Any]:
+    """K = n: nothing is selected, and every expert is mixed in by the raw column of its gate."""
+    groups = {"scenario": model.scenario, "task": model.task}
+    return {
+        name: group.model_copy(update={"specific": group.experts, "shared": 0})
+        for name, group in groups.items()
+        if not isinstance(group, tuple)
+    }
