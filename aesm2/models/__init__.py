@@ -2,6 +2,7 @@
 
 from aesm2.config import (
     AESM2Config,
+    AITMConfig,
     CrossStitchConfig,
     DSelectKConfig,
     ESMMConfig,
@@ -11,10 +12,12 @@ from aesm2.config import (
     MMoEConfig,
     ModelConfig,
     ParallelDNNConfig,
+    PEPNetConfig,
     PLEConfig,
 )
 from aesm2.data.schema import Schema
 from aesm2.models.aesm2 import AESM2
+from aesm2.models.aitm import AITM
 from aesm2.models.cross_stitch import CrossStitch
 from aesm2.models.dselect_k import DSelectK
 from aesm2.models.esmm import ESMM
@@ -24,10 +27,12 @@ from aesm2.models.mlp import MLP
 from aesm2.models.mmoe import MMoE
 from aesm2.models.output import Output
 from aesm2.models.parallel_dnn import ParallelDNN
+from aesm2.models.pepnet import PEPNet
 from aesm2.models.ple import PLE
 
 __all__ = [
     "AESM2",
+    "AITM",
     "ESMM",
     "MLP",
     "PLE",
@@ -38,12 +43,26 @@ __all__ = [
     "MMoE",
     "Model",
     "Output",
+    "PEPNet",
     "ParallelDNN",
     "Schema",
     "build",
 ]
 
-Model = AESM2 | MMoE | HMoE | PLE | DSelectK | MLP | HardSharing | ParallelDNN | CrossStitch | ESMM
+Model = (
+    AESM2
+    | MMoE
+    | HMoE
+    | PLE
+    | DSelectK
+    | MLP
+    | HardSharing
+    | ParallelDNN
+    | CrossStitch
+    | ESMM
+    | AITM
+    | PEPNet
+)
 
 
 def build(config: ModelConfig, schema: Schema) -> Model:
@@ -69,5 +88,9 @@ def build(config: ModelConfig, schema: Schema) -> Model:
             return CrossStitch(config, schema)
         case ESMMConfig():
             return ESMM(config, schema)
+        case AITMConfig():
+            return AITM(config, schema)
+        case PEPNetConfig():
+            return PEPNet(config, schema)
         case _:
             raise NotImplementedError(config.title)

@@ -6,6 +6,7 @@ from safetensors.torch import load, save
 
 from aesm2.config import (
     AESM2Config,
+    AITMConfig,
     CrossStitchConfig,
     DSelectKConfig,
     ESMMConfig,
@@ -15,6 +16,7 @@ from aesm2.config import (
     MMoEConfig,
     ModelConfig,
     ParallelDNNConfig,
+    PEPNetConfig,
     PLEConfig,
     SplitGroup,
 )
@@ -30,6 +32,8 @@ CONFIGS = (
     ParallelDNNConfig(),
     CrossStitchConfig(),
     ESMMConfig(),
+    AITMConfig(),
+    PEPNetConfig(),
 )  # fmt: skip
 BOTH = [
     config.model_copy(update={"scenario_features": seen}) for config in CONFIGS for seen in (0, 1)
