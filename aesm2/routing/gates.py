@@ -149,7 +149,7 @@ class GateUsage:
         everywhere = np.ones((len(self.rows), len(schema.tasks)), bool)
         mask = everywhere if kept is None else kept
         if len(layer.spec.targets) == 1:  # a row counts once, whatever tasks it has
-            mask = mask.any(1)[:, None]
+            mask = np.asarray(mask.any(1))[:, None]
         rows = summed_by(schema, by, self.rows[:, None] * mask).T  # (T, S)
         weight = summed_by(schema, by, layer.weight.swapaxes(0, 1) * mask[:, :, None])
         effective = summed_by(schema, by, layer.effective.T * mask)  # (S, T)
