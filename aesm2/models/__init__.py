@@ -14,6 +14,7 @@ from aesm2.config import (
     ParallelDNNConfig,
     PEPNetConfig,
     PLEConfig,
+    STARConfig,
 )
 from aesm2.data.schema import Schema
 from aesm2.models.aesm2 import AESM2
@@ -29,40 +30,17 @@ from aesm2.models.output import Output
 from aesm2.models.parallel_dnn import ParallelDNN
 from aesm2.models.pepnet import PEPNet
 from aesm2.models.ple import PLE
+from aesm2.models.star import STAR
 
 __all__ = [
-    "AESM2",
-    "AITM",
-    "ESMM",
-    "MLP",
-    "PLE",
-    "CrossStitch",
-    "DSelectK",
-    "HMoE",
-    "HardSharing",
-    "MMoE",
-    "Model",
-    "Output",
-    "PEPNet",
-    "ParallelDNN",
-    "Schema",
-    "build",
-]
+    "AESM2", "AITM", "ESMM", "MLP", "PLE", "STAR", "CrossStitch", "DSelectK", "HMoE", "HardSharing",
+    "MMoE", "Model", "Output", "PEPNet", "ParallelDNN", "Schema", "build",
+]  # fmt: skip
 
 Model = (
-    AESM2
-    | MMoE
-    | HMoE
-    | PLE
-    | DSelectK
-    | MLP
-    | HardSharing
-    | ParallelDNN
-    | CrossStitch
-    | ESMM
-    | AITM
-    | PEPNet
-)
+    AESM2 | MMoE | HMoE | PLE | DSelectK | MLP | HardSharing | ParallelDNN | CrossStitch | STAR
+    | ESMM | AITM | PEPNet
+)  # fmt: skip
 
 
 def build(config: ModelConfig, schema: Schema) -> Model:
@@ -92,5 +70,5 @@ def build(config: ModelConfig, schema: Schema) -> Model:
             return AITM(config, schema)
         case PEPNetConfig():
             return PEPNet(config, schema)
-        case _:
-            raise NotImplementedError(config.title)
+        case STARConfig():
+            return STAR(config, schema)

@@ -19,6 +19,7 @@ from aesm2.config import (
     PEPNetConfig,
     PLEConfig,
     SplitGroup,
+    STARConfig,
 )
 from aesm2.losses import loss_terms
 from aesm2.models import build
@@ -28,12 +29,8 @@ SCHEMA = cases.schema((3, 4), parents=(-1, 0, -1))
 CONFIGS = (
     AESM2Config(), AESM2Config(scenario_context="gate"), MLPConfig(), MMoEConfig(),
     HMoEConfig(), PLEConfig(), PLEConfig(scenario=SplitGroup(layers=2)), DSelectKConfig(),
-    HardSharingConfig(),
-    ParallelDNNConfig(),
-    CrossStitchConfig(),
-    ESMMConfig(),
-    AITMConfig(),
-    PEPNetConfig(),
+    HardSharingConfig(), ParallelDNNConfig(), CrossStitchConfig(), STARConfig(),
+    STARConfig(partitioned_norm=False), ESMMConfig(), AITMConfig(), PEPNetConfig(),
 )  # fmt: skip
 BOTH = [
     config.model_copy(update={"scenario_features": seen}) for config in CONFIGS for seen in (0, 1)
