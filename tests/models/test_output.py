@@ -1,13 +1,16 @@
 """Probabilities along the chain of tasks, and the one place that builds models."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aesm2.config import AESM2Config, ExpertGroup, MLPConfig, MMoEConfig, ModelConfig
+from aesm2 import config, models
+from aesm2.config import AESM2Config, ExpertGroup
 from aesm2.errors import InputError
-from aesm2.models import AESM2, MLP, MMoE, Model, build
+from aesm2.models import Model, build
 from aesm2.models.output import along_chain
 from tests import oracle
 from tests.models import cases
@@ -35,24 +38,45 @@ def test_a_chain_stays_finite_at_extreme_logits() -> None:
     assert logits.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("config", "kind"), [(AESM2Config(), AESM2), (MMoEConfig(), MMoE), (MLPConfig(), MLP)]
-)
-def test_build_makes_the_model_that_the_config_names(
-    config: ModelConfig, kind: type[Model]
-) -> None:
-    model = build(config, cases.schema())
-    assert type(model) is kind
-    assert model.config is config
+KINDS = {
+    config.AESM2Config: models.AESM2,
+    config.MMoEConfig: models.MMoE,
+    config.HMoEConfig: models.HMoE,
+    config.PLEConfig: models.PLE,
+    config.DSelectKConfig: models.DSelectK,
+    config.HardSharingConfig: models.HardSharing,
+    config.ParallelDNNConfig: models.ParallelDNN,
+    config.CrossStitchConfig: models.CrossStitch,
+    config.STARConfig: models.STAR,
+    config.ESMMConfig: models.ESMM,
+    config.AITMConfig: models.AITM,
+    config.PEPNetConfig: models.PEPNet,
+    config.MLPConfig: models.MLP,
+}
 
 
-@pytest.mark.parametrize("kind", [AESM2Config, MMoEConfig])
-def test_build_refuses_another_number_of_levels(kind: type[AESM2Config] | type[MMoEConfig]) -> None:
+def test_every_model_is_listed_here() -> None:
+    assert set(KINDS.values()) == set(get_args(Model))
+    assert set(KINDS) == set(get_args(get_args(config.ModelConfig)[0]))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_build_makes_the_model_that_the_config_names(kind: type[config.ModelConfig]) -> None:
+    made = build(chosen := kind(), cases.schema())
+    assert type(made) is KINDS[kind]
+    assert made.config is chosen
+
+
+STACKED = get_args(config.StackedConfig)
+
+
+@pytest.mark.parametrize("kind", STACKED, ids=lambda kind: kind.__name__)
+def test_build_refuses_another_number_of_levels(kind: type[config.StackedConfig]) -> None:
     group = kind.model_fields["scenario"].default
-    config = kind(scenario=(group, group))
-    build(config, cases.schema((2, 3)))
+    chosen = kind(scenario=(group, group))
+    build(chosen, cases.schema((2, 3)))
     with pytest.raises(InputError, match="describes 2 levels, the dataset has 3"):
-        build(config, cases.schema((2, 3, 4)))
+        build(chosen, cases.schema((2, 3, 4)))
 
 
 def test_each_level_gets_its_own_group() -> None:
