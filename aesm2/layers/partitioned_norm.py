@@ -38,15 +38,17 @@ class PartitionedNorm(nn.Module):
             mean, variance = self._of_batch(x, own)
         else:
             mean, variance = self.mean, self.variance
-        normal = (x - mean[own]) * (variance[own] + EPSILON).rsqrt()
-        return (self.scale * self.own_scale)[own] * normal + (self.shift + self.own_shift[own])
+        gain = self.scale * self.own_scale * (variance + EPSILON).rsqrt()  # (P, width)
+        shift = self.shift + self.own_shift
+        centred = x - mean.index_select(0, own)
+        return centred * gain.index_select(0, own) + shift.index_select(0, own)
 
     def _of_batch(self, x: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of each partition in the batch, which the running ones take in."""
         zeros = torch.zeros_like(self.mean)
         count = torch.bincount(own, minlength=len(zeros)).unsqueeze(1)  # (P, 1)
         mean = zeros.index_add(0, own, x) / count.clamp(min=1)
-        squares = zeros.index_add(0, own, (x - mean[own]).square())
+        squares = zeros.index_add(0, own, (x - mean.index_select(0, own)).square())
         with torch.no_grad():
             self._take_in(count, mean, squares / (count - 1).clamp(min=1))
         return mean, squares / count.clamp(min=1)
