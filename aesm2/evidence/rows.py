@@ -51,9 +51,8 @@ def encode_rows(dataset: Dataset) -> Rows:
     schema, truth = encoder.schema, None
     if (dataset.folder / TRUTH).exists():
         index = parts["test"].index
-        truth = read_planted(
-            dataset.folder, index, schema.tasks, schema.level_names
-        ).probability.astype(np.float32)
+        planted = read_planted(dataset.folder, index, schema.tasks, schema.level_names)
+        truth = np.ascontiguousarray(planted.probability, np.float32)
     return Rows(schema, batches, truth, _hash(schema, _tensors(batches, truth)))
 
 

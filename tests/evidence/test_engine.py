@@ -154,6 +154,8 @@ def test_truth_is_measured_where_it_is_known(tmp_path: Path) -> None:
     simulate(PRESETS["alipay"], 3000, tmp_path / "sim", progress=False)
     opened = encode_rows(Dataset.open(tmp_path / "sim"))
     assert opened.truth is not None
+    save_rows(opened, tmp_path / "rows")
+    np.testing.assert_array_equal(load_rows(tmp_path / "rows").truth, opened.truth)
     lines = measures(opened.truth, opened)
     overall = lines[lines["scope"] == "all"]
     np.testing.assert_allclose(overall["truth_log_loss"], 0, atol=1e-6)
