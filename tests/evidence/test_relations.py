@@ -76,6 +76,15 @@ def test_unrelated_distances_agree_significantly_5_times_in_100() -> None:
     assert 0.02 < np.mean([p <= 0.05 for p in found]) < 0.08
 
 
+def test_p_has_a_floor_where_labels_can_be_exchanged() -> None:
+    """CTR and CTCVR of the paper agree perfectly; two pairs keep their tree in 4 ways of 24."""
+    one, other = (transfer_distance(printed(table).to_numpy()) for table in (5, 7))
+    own = agreement(one, other)
+    assert (own.rho, own.p) == pytest.approx((1, 1 / 24))
+    trees = agreement(cophenetic(tree(one)), cophenetic(tree(other)))
+    assert (trees.rho, trees.p) == pytest.approx((1, 4 / 24))
+
+
 def test_equal_distances_say_nothing() -> None:
     found = agreement(1 - np.eye(4), distances(0, 4))
     assert math.isnan(found.rho)
