@@ -97,12 +97,7 @@ def source(opened: cache.Opened) -> cache.RowSet | None:
 
 def options(opened: cache.Opened) -> Options:
     """Draw the inputs of the chart."""
-    described, layer = opened.checkpoint.description, widgets.current_layer()
-    names = {OWN: "each layer's own level"} | {
-        level.name: level.title or level.name for level in described.level
-    }
-    if len(described.level) > 1:
-        names[PATH] = "fine-grained"
+    layer, names = widgets.current_layer(), groupings(opened)
     widgets.pick("Scenarios", "grouping", list(names), OWN, names.__getitem__, width=190)
     widgets.pick(
         "Measure", "measure", list(MEASURES), "share", lambda m: MEASURES[_value(m)], width=170
@@ -118,6 +113,26 @@ def options(opened: cache.Opened) -> Options:
         roles=tuple(role for role in ROLES if wanted in ("both", role)),
         shown=(layer,) if state.get("layers") == "one" else opened.checkpoint.layers,
     )
+
+
+def groupings(opened: cache.Opened) -> dict[str, str]:
+    """Return the ways to group rows, by name, with what they are called."""
+    levels = opened.checkpoint.description.level
+    names = {OWN: "each layer's own level"} | {lv.name: lv.title or lv.name for lv in levels}
+    return names | ({PATH: "fine-grained"} if len(levels) > 1 else {})
+
+
+def filter_note(opened: cache.Opened) -> None:
+    """Say which scenarios the bar leaves, and offer to take all."""
+    names = [level.name for level in opened.checkpoint.description.level]
+    parts = [f"{name} {state.get(f's-{name}')}" for name in names if state.get(f"s-{name}")]
+    if parts:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f":material/filter_alt: Only rows of {' and '.join(parts)}, as set above.")
+            st.button(
+                "Show all scenarios", key="atlas-all", type="tertiary", on_click=state.put,
+                kwargs=dict.fromkeys((f"s-{name}" for name in names), ""),
+            )  # fmt: skip
 
 
 def shares(found: Utilisation, spec: LayerSpec, by: str) -> LayerShares:

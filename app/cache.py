@@ -25,6 +25,8 @@ from aesm2.data.dataset import SPLITS, Dataset, SplitName
 from aesm2.data.draft import Draft
 from aesm2.data.draft.preview import Preview, preview
 from aesm2.errors import InputError
+from aesm2.routing.gates import GateUsage
+from aesm2.routing.gates import gate_usage as compute_gate_usage
 from aesm2.routing.highlights import Highlights
 from aesm2.routing.highlights import highlights as find_highlights
 from aesm2.routing.utilisation import Utilisation
@@ -186,6 +188,17 @@ def utilisation(opened: Opened, rows: RowSet) -> Utilisation:
 def _utilisation(hash_: str, rows_id: str, _opened: Opened, _rows: RowSet) -> Utilisation:
     with _opened.lock:
         return compute_utilisation(_opened.checkpoint.model, _rows.batch)
+
+
+def gate_usage(opened: Opened, rows: RowSet) -> GateUsage:
+    """Add up what the rows' gates give each expert."""
+    return _gate_usage(opened.checkpoint.hash, rows.id, opened, rows)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Adding up what the gates give each expert…")
+def _gate_usage(hash_: str, rows_id: str, _opened: Opened, _rows: RowSet) -> GateUsage:
+    with _opened.lock:
+        return compute_gate_usage(_opened.checkpoint.model, _rows.batch)
 
 
 def highlights(opened: Opened, rows: RowSet, task: int) -> Highlights:

@@ -42,7 +42,7 @@ def chosen(opened: cache.Opened) -> list[Run]:
         (name for name, folder in catalogue.items() if folder == opened.checkpoint.path), ""
     )
     others = [name for name in catalogue if name != current]
-    default = default_comparison(_entries(catalogue), current)
+    default = default_comparison(entries(catalogue), current)
     wanted = _wanted(others, default)
     if others:
         st.multiselect(
@@ -116,7 +116,7 @@ def _wanted(others: list[str], default: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in others][:MOST]
 
 
-def _entries(catalogue: Mapping[str, Path]) -> dict[str, Entry]:
+def entries(catalogue: Mapping[str, Path]) -> dict[str, Entry]:
     """Read dataset and configuration of each checkpoint, again only after it changed."""
     kept: dict[tuple[str, int], Entry | None] = state.recall("curves-entries") or {}
     found, now = {}, {}

@@ -20,7 +20,7 @@ from aesm2.routing.counterfactual import (
     parse_value,
     predictions,
 )
-from app import cache, lens, lens_ledger, lens_row, state, widgets
+from app import cache, lens, lens_gates, lens_ledger, lens_row, state, widgets
 
 MOST_KNOWN = 200  # values offered of a categorical feature; any other can be typed
 DOORS = widgets.Explanation(
@@ -42,6 +42,9 @@ def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str) -> None:
         with opened.lock:
             both = counterfactual(checkpoint, frame, changes)
         _compare(checkpoint, both, stamp)
+        if lens_gates.there(opened):
+            before = checkpoint.encode(frame)
+            lens_gates.compare(opened, before, both.batch, frame.index[0], stamp)
     with opened.lock:
         every = doors(checkpoint, frame)
     st.markdown("**Prediction through every door**", help=f"{DOORS.sentence} {DOORS.reading}")

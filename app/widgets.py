@@ -14,6 +14,7 @@ import torch
 from aesm2.device import device_label
 from aesm2.errors import InputError
 from aesm2.plots.style import provenance, stamp_of
+from aesm2.routing.gates import MixtureSpec, mixture_layers
 from aesm2.routing.trace import LayerSpec
 from app import cache, state
 
@@ -50,8 +51,8 @@ def global_bar() -> None:
         described = checkpoint.description.task
         titles = {task.name: task.title or task.name for task in described}
         pick("Task", "task", list(titles), described[-1].name, format_func=titles.__getitem__)
-        if checkpoint.layers:
-            names = [layer.name for layer in checkpoint.layers]
+        names = [layer.name for layer in mixture_layers(checkpoint.model)]
+        if names:
             pick("Layer", "layer", names, names[0])
         st.badge(f"Data: {checkpoint.description.provenance}", help=stamp(), color="green")
 
@@ -67,6 +68,18 @@ def current_layer() -> LayerSpec:
     layers = current().checkpoint.layers
     if not layers:
         raise InputError("this model has no expert selection to show; pick an AESM² checkpoint")
+    wanted = state.get("layer")
+    return next((layer for layer in layers if layer.name == wanted), layers[0])
+
+
+def current_gates() -> MixtureSpec:
+    """Return the gates of the layer of the view, of any model with gates; else InputError."""
+    layers = mixture_layers(current().checkpoint.model)
+    if not layers:
+        raise InputError(
+            "this model has no expert selection and no gates to show; pick an AESM² checkpoint, or"
+            " one of MMoE, PLE, HMoE or DSelect-k"
+        )
     wanted = state.get("layer")
     return next((layer for layer in layers if layer.name == wanted), layers[0])
 

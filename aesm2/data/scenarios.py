@@ -4,6 +4,7 @@ Axes: P fine-grained scenarios, called paths, the last level changing fastest; S
 """
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,6 +65,15 @@ def existing(description: Description, schema: Schema, by: str) -> np.ndarray:
     exists = tasks_exist(description, paths).astype(np.int64)
     some: np.ndarray = summed_by(schema, by, exists) > 0
     return some
+
+
+def paths_within(schema: Schema, path: Sequence[int | None]) -> np.ndarray:
+    """Mark the paths that pass through a scenario at each level, (P,) bool; None: any scenario."""
+    kept = np.ones(int(np.prod([len(level) for level in schema.levels])), bool)
+    for level, scenario in zip(schema.level_names, path, strict=True):
+        if scenario is not None:
+            kept &= scenario_of_path(schema, level) == scenario
+    return kept
 
 
 def _level(schema: Schema, by: str) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.data.words import listed
 from aesm2.routing.distance import FEW, Distances
+from aesm2.routing.gates import GateMeans
 from aesm2.routing.shares import (
     DEAD,
     OVERLOAD,
@@ -54,6 +55,23 @@ def layer_findings(shares: LayerShares) -> list[str]:
         ]
     parts = [_most_used(shares, role) for role in ROLES if shares.chosen(role)]
     return [f"In {shares.spec.name}, {'; '.join(parts)}."]
+
+
+def gate_findings(means: GateMeans) -> list[str]:
+    """Say how many experts a row's weights amount to, and which expert gets most from whom."""
+    rows, spec = means.rows, means.spec
+    if not rows.sum():
+        return [f"No rows reach {spec.name} here."]
+    effective = np.nansum(means.effective * rows) / rows.sum()
+    target, scenario, expert = np.unravel_index(np.nanargmax(means.weight), means.weight.shape)
+    label = scenario_label(means.by, means.scenarios[scenario])
+    task = spec.targets[target]
+    whose = f"{label}, {task}" if task else label
+    most = means.weight[target, scenario, expert]
+    return [
+        f"In {spec.name} a row's weights amount to {effective:.1f} of {spec.experts} experts on"
+        f" average; the most goes to expert {expert} for {whose}: {most:.2f}."
+    ]
 
 
 def health_findings(layers: Sequence[LayerShares]) -> list[str]:

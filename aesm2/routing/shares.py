@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from aesm2.data.batch import Batch
-from aesm2.data.scenarios import OVERALL, scenario_names, scenario_of_path
+from aesm2.data.scenarios import OVERALL, paths_within, scenario_names, scenario_of_path
 from aesm2.errors import InputError
 from aesm2.inference import outputs
 from aesm2.models import Model, Schema
@@ -108,11 +108,7 @@ def layer_shares(
 
 def restricted(utilisation: Utilisation, path: Sequence[int | None]) -> Utilisation:
     """Keep the counts of one scenario path; path: the scenario at each level, None for all."""
-    schema = utilisation.schema
-    kept = np.ones(len(utilisation.rows), bool)
-    for level, scenario in zip(schema.level_names, path, strict=True):
-        if scenario is not None:
-            kept &= scenario_of_path(schema, level) == scenario
+    schema, kept = utilisation.schema, paths_within(utilisation.schema, path)
     layers = tuple(
         LayerUtilisation(
             layer.spec,

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from aesm2.routing.shares import restricted
-from app import atlas, atlas_cell, cache, state, widgets
+from app import atlas, atlas_cell, atlas_gates, cache, lens_gates, widgets
 
 WHAT = (
     "For every row the model itself picks a few experts. Counted over many rows, the picks show"
@@ -15,8 +15,11 @@ def page() -> None:
     """Draw the page: who uses which experts, the rows of a cell, distances, health."""
     st.header("Utilisation Atlas: who uses what?", anchor=False)
     st.caption(WHAT)
-    widgets.current_layer()  # says so where the model selects no experts
     opened = widgets.current()
+    if lens_gates.there(opened):
+        atlas_gates.page(opened)
+        return
+    widgets.current_gates()  # says so where the model has no gates
     with st.container(horizontal=True, vertical_alignment="bottom", key="atlas-options"):
         rows = atlas.source(opened)
         if rows is None:
@@ -24,7 +27,7 @@ def page() -> None:
         chosen = atlas.options(opened)
     used = restricted(cache.utilisation(opened, rows), widgets.current_scenarios())
     stamp = atlas.stamp(rows)
-    _filter_note(opened)
+    atlas.filter_note(opened)
     if not used.rows.sum():
         st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
         return
@@ -38,18 +41,7 @@ def page() -> None:
     atlas.distance_section(chosen, pair, stamp)
     st.subheader("Are the experts put to use?", anchor=False)
     atlas.health_section(used)
-
-
-def _filter_note(opened: cache.Opened) -> None:
-    names = [level.name for level in opened.checkpoint.description.level]
-    parts = [f"{name} {state.get(f's-{name}')}" for name in names if state.get(f"s-{name}")]
-    if parts:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f":material/filter_alt: Only rows of {' and '.join(parts)}, as set above.")
-            st.button(
-                "Show all scenarios", key="atlas-all", type="tertiary", on_click=state.put,
-                kwargs=dict.fromkeys((f"s-{name}" for name in names), ""),
-            )  # fmt: skip
+    atlas_gates.beside_section(opened, rows, chosen.by, only=len(chosen.shown) == 1)
 
 
 page()

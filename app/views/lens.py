@@ -4,16 +4,17 @@ import streamlit as st
 
 from aesm2.plots.ledger import ledger
 from aesm2.routing.counterfactual import answer
-from app import lens_door, lens_ledger, lens_row, lens_rows, widgets
+from app import lens_door, lens_gates, lens_ledger, lens_row, lens_rows, widgets
 
 WHAT = (
     "Pick a row and see, layer by layer, which experts the model chose for it, why those, how much"
     " each one counts, and what it predicts. Then send the same row through another door."
 )
 NO_SELECTION = (
-    "This model has no expert selection: it sends every row through the same weights, so there are"
-    " no layers to look into. Its predictions above and below are real; pick an AESM² checkpoint in"
-    " the bar to see a choice of experts."
+    "This model has no expert selection and no gates: it neither chooses nor weighs experts, so"
+    " there are no layers to look into. Its predictions above and below are real; pick an AESM²"
+    " checkpoint in the bar to see a choice of experts, or MMoE, PLE, HMoE or DSelect-k to see"
+    " weights."
 )
 
 
@@ -43,6 +44,8 @@ def page() -> None:
         if layer.kind == "task":
             lens_row.absence(checkpoint, rows, position, widgets.current_task())
         lens_ledger.panels(of, stamp)
+    elif lens_gates.there(opened):
+        lens_gates.panel(opened, rows.batch[position : position + 1], name, stamp)
     else:
         st.info(NO_SELECTION, icon=":material/info:")
     lens_door.section(opened, rows.frame.iloc[[position]], stamp)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aesm2.data.scenarios import OVERALL, PATH, existing, path_names, summed_by
+from aesm2.data.scenarios import OVERALL, PATH, existing, path_names, paths_within, summed_by
 from aesm2.data.schema import Schema
 from tests.data.tables import describe
 from tests.models import cases
@@ -35,3 +35,10 @@ def test_sums_keep_other_axes_and_types() -> None:
     )
     assert summed_by(shape, OVERALL, values[:, 0]).tolist() == [30]
     assert summed_by(shape, PATH, values / 2).dtype == float
+
+
+def test_paths_within_scenarios() -> None:
+    assert paths_within(SHAPE, (None, None)).tolist() == [True, True, True, True]
+    assert paths_within(SHAPE, (1, None)).tolist() == [False, False, True, True]
+    assert paths_within(SHAPE, (None, 0)).tolist() == [True, False, True, False]
+    assert paths_within(SHAPE, (0, 1)).tolist() == [False, True, False, False]

@@ -6,10 +6,12 @@ from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.routing.distance import scenario_distances
 from aesm2.routing.findings import (
     distance_findings,
+    gate_findings,
     health_findings,
     layer_findings,
     scenario_label,
 )
+from aesm2.routing.gates import GateMeans, MixtureSpec
 from aesm2.routing.shares import LayerShares
 from aesm2.routing.trace import LayerSpec
 from tests.routing.test_distance import A, B, C, use
@@ -125,3 +127,26 @@ def test_nearly_all_is_not_called_all() -> None:
     (sentence,) = layer_findings(shares)
     assert "over 99% of rows take expert 0 as specific" in sentence
     assert "100% of rows take expert 0 as shared" in sentence
+
+
+def gate_means(targets: tuple[str, ...], rows: list, weight: list, effective: list) -> GateMeans:
+    gates = ("s0", "s1")
+    spec = MixtureSpec("level0.1", "scenario", 0, gates, (None, None), targets)
+    found = [np.array(values, float) for values in (weight, effective)]
+    return GateMeans(spec, "level0", gates, np.array(rows), *found)
+
+
+def test_gates_are_told_by_their_effective_number_and_highest_weight() -> None:
+    weight = [[[0.5, 0.5], [0.2, 0.8]]]
+    assert gate_findings(gate_means(("",), [[10, 30]], weight, [[2.0, 1.6]])) == [
+        "In level0.1 a row's weights amount to 1.7 of 2 experts on average; the most goes to"
+        " expert 1 for s1: 0.80."
+    ]
+    empty = [[[0.5, 0.5], [np.nan, np.nan]], [[0.1, 0.9], [np.nan, np.nan]]]
+    of_tasks = gate_means(("a", "b"), [[10, 0], [10, 0]], empty, [[2, np.nan], [1, np.nan]])
+    (sentence,) = gate_findings(of_tasks)
+    assert "amount to 1.5 of 2 experts" in sentence
+    assert sentence.endswith("expert 1 for s0, b: 0.90.")
+    assert gate_findings(gate_means(("",), [[0, 0]], weight, [[0, 0]])) == [
+        "No rows reach level0.1 here."
+    ]
