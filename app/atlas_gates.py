@@ -8,12 +8,16 @@ import streamlit as st
 from aesm2.data.scenarios import OVERALL, PATH, existing, paths_within
 from aesm2.errors import InputError
 from aesm2.plots import mixtures
-from aesm2.plots.style import narrow
 from aesm2.routing.findings import gate_findings
 from aesm2.routing.gates import GATED, GateMeans, GateUsage
 from app import atlas, cache, curves_runs, state, upload, widgets
 
 MOST_LINES = 240  # of the heatmaps of one model; more take seconds to draw
+WHAT = (
+    "This model selects no experts: its gates weigh them for every row. Averaged over many rows,"
+    " the weights show which scenarios and tasks rely on the same experts and which go their own"
+    " way."
+)
 WEIGHTS = widgets.Explanation(
     "How much of a layer's output each expert makes up, on average over the rows of a scenario.",
     "Each line is a scenario or task, each column an expert; a line adds up to 1. “eff.” is the"
@@ -43,6 +47,7 @@ class Side:
 
 def page(opened: cache.Opened) -> None:
     """Draw the Atlas of a model without selection."""
+    st.caption(WHAT)
     with st.container(horizontal=True, vertical_alignment="bottom", key="atlas-options"):
         rows = atlas.source(opened)
         if rows is None:
@@ -84,11 +89,10 @@ def _charts(sides: list[Side], by: str, one: bool, stamp: str) -> None:
             if not shown:
                 st.info(f"{side.title} has no layer {widgets.current_gates().name}.")
                 continue
-            figure = mixtures.mixtures_figure(shown, stamp)
             widgets.chart(
-                narrow(figure) if len(sides) > 1 else figure,
+                mixtures.mixtures_figure(shown, stamp),
                 f"atlas-gates-{'own' if side is sides[0] else 'beside'}",
-                f"What the gates give each expert: {widgets.escaped(side.title)}",
+                f"What the gates give: {widgets.escaped(side.title)}",
                 WEIGHTS,
                 mixtures.mixtures_table(shown),
                 " ".join(sentence for panel in shown for sentence in gate_findings(panel.means)),

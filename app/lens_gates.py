@@ -7,7 +7,7 @@ import streamlit as st
 
 from aesm2.data.batch import Batch
 from aesm2.plots import mixtures
-from aesm2.plots.style import Role, narrow
+from aesm2.plots.style import Role
 from aesm2.routing.gates import GateWeights, gate_weights, mixture_layers
 from app import cache, widgets
 
@@ -46,7 +46,7 @@ def compare(opened: cache.Opened, before: Batch, after: Batch, name: Any, stamp:
     for place, (batch, key, title) in zip(st.columns(2), sides, strict=True):
         with place:
             found = _found(opened, batch, name)
-            _chart(found, f"lens-gates-{key}", title, stamp, beside=True)
+            _chart(found, f"lens-gates-{key}", title, stamp)
 
 
 def there(opened: cache.Opened) -> bool:
@@ -59,10 +59,9 @@ def _found(opened: cache.Opened, batch: Batch, name: Any) -> GateWeights:
         return gate_weights(opened.checkpoint.model, batch, pd.Index([name]))
 
 
-def _chart(found: GateWeights, key: str, title: str, stamp: str, beside: bool = False) -> None:
-    figure = mixtures.bars_figure(found.layers, 0, widgets.current_task(), stamp)
+def _chart(found: GateWeights, key: str, title: str, stamp: str) -> None:
     widgets.chart(
-        narrow(figure) if beside else figure,
+        mixtures.bars_figure(found.layers, 0, widgets.current_task(), stamp),
         key,
         title,
         WEIGHTS,

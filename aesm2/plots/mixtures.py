@@ -14,14 +14,15 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from aesm2.data.scenarios import OVERALL, PATH
-from aesm2.plots.style import Role, finish
+from aesm2.plots.style import Role, finish, narrow
 from aesm2.plots.utilisation import LINE_PX, PANEL_PX, colour_axis
 from aesm2.routing.findings import scenario_label
 from aesm2.routing.gates import GateMeans, LayerGates, MixtureSpec, owner_names
 
 MOST_WRITTEN = 12  # experts; more values in a line could not be read
 MOST_TICKS = 20
-BARS_PX = 104  # height of one layer's bars
+BARS_PX = 110  # height of one layer's bars
+FOOT_PX = 88  # below the last panel: its axis, and the stamp in up to three lines
 LEAST_WRITTEN = 0.05  # weight; the value of a lower bar is told when hovering
 PLAIN = "#8C8C8C"  # experts that belong to nobody have no role
 
@@ -111,7 +112,7 @@ def mixtures_figure(shown: Sequence[Panel], stamp: str) -> go.Figure:
     figure.update_layout(
         coloraxis=colour_axis(1.0, ".1~f"), dragmode=False, showlegend=False, shapes=parting
     )
-    return finish(figure, stamp, total + 122).update_layout(margin={"t": 76})
+    return _finished(figure, stamp, total + 76 + FOOT_PX - PANEL_PX // 2, top=76)
 
 
 def mixtures_table(shown: Sequence[Panel]) -> pd.DataFrame:
@@ -154,7 +155,7 @@ def bars_figure(layers: Sequence[LayerGates], row: int, task: int, stamp: str) -
     chosen = [(layer, task if len(layer.spec.targets) > 1 else 0) for layer in layers]
     figure = make_subplots(
         rows=len(chosen), cols=1, subplot_titles=[_heading(*pair, row) for pair in chosen],
-        vertical_spacing=0.42 / len(chosen),
+        vertical_spacing=0.5 / len(chosen),
     )  # fmt: skip
     for number, (layer, target) in enumerate(chosen, start=1):
         figure.add_trace(_bars(layer, target, row), row=number, col=1)
@@ -164,7 +165,11 @@ def bars_figure(layers: Sequence[LayerGates], row: int, task: int, stamp: str) -
     figure.update_yaxes(range=[0, 1.18], tickvals=[0, 0.5, 1], fixedrange=True, zeroline=False)
     figure.update_annotations(x=0, xanchor="left", font_size=13)
     figure.update_layout(dragmode=False, showlegend=False, bargap=0.35)
-    return finish(figure, stamp, BARS_PX * len(chosen) + 100, bottom=58)
+    return _finished(figure, stamp, BARS_PX * len(chosen) + 36 + FOOT_PX, top=36)
+
+
+def _finished(figure: go.Figure, stamp: str, height: int, top: int) -> go.Figure:
+    return narrow(finish(figure, stamp, height, top, FOOT_PX))
 
 
 def _heading(layer: LayerGates, target: int, row: int) -> str:

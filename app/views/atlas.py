@@ -14,11 +14,11 @@ WHAT = (
 def page() -> None:
     """Draw the page: who uses which experts, the rows of a cell, distances, health."""
     st.header("Utilisation Atlas: who uses what?", anchor=False)
-    st.caption(WHAT)
     opened = widgets.current()
     if lens_gates.there(opened):
         atlas_gates.page(opened)
         return
+    st.caption(WHAT)
     widgets.current_gates()  # says so where the model has no gates
     with st.container(horizontal=True, vertical_alignment="bottom", key="atlas-options"):
         rows = atlas.source(opened)

@@ -154,8 +154,8 @@ def test_two_models_beside_each_other(go: Start) -> None:
     scales = [chart["layout"]["coloraxis"] for chart in (own, other)]
     assert [(scale["cmin"], scale["cmax"]) for scale in scales] == [(0, 1), (0, 1)]
     assert [m.value for m in at.markdown if "What the gates give" in m.value] == [
-        "**What the gates give each expert: ple · PLE**",
-        "**What the gates give each expert: shop · AESM²**",
+        "**What the gates give: ple · PLE**",
+        "**What the gates give: shop · AESM²**",
     ]
 
 
