@@ -7,6 +7,7 @@ is what such an id stands for.
 
 import contextlib
 import gc
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ from aesm2.data.dataset import SPLITS, Dataset, SplitName
 from aesm2.data.draft import Draft
 from aesm2.data.draft.preview import Preview, preview
 from aesm2.errors import InputError
+from aesm2.evidence.folder import MANIFEST as EVIDENCE
+from aesm2.evidence.folder import Evidence, read_evidence
 from aesm2.routing.gates import GateUsage
 from aesm2.routing.gates import gate_usage as compute_gate_usage
 from aesm2.routing.highlights import Highlights
@@ -56,6 +59,14 @@ class RowSet:
     frame: pd.DataFrame
     batch: Batch
     labels: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """An opened folder of evidence; id determines its content."""
+
+    id: str
+    evidence: Evidence
 
 
 @st.cache_resource
@@ -135,9 +146,38 @@ def data_places() -> list[Path]:
     return [ROOT / "data_samples", *_named_places(), ROOT / "data"]
 
 
-def _named_places() -> list[Path]:
-    named = os.environ.get("AESM2_DATA", "").split(os.pathsep)
+def _named_places(variable: str = "AESM2_DATA") -> list[Path]:
+    named = os.environ.get(variable, "").split(os.pathsep)
     return [Path(place).absolute() for place in named if place]
+
+
+def studies() -> dict[str, Path]:
+    """Return folders of evidence by name: those of $AESM2_EVIDENCE, then those shipped."""
+    places = [*_named_places("AESM2_EVIDENCE"), ROOT / "checkpoints" / "evidence"]
+    found = [file.parent for place in places for file in sorted(place.glob(f"*/{EVIDENCE}"))]
+    return {folder.name: folder for folder in reversed(found)}
+
+
+def study(folder: Path) -> Study:
+    """Open a folder of evidence; again after its manifest changed."""
+    digest = hashlib.sha256((folder / EVIDENCE).read_bytes()).hexdigest()
+    return _study(str(folder), digest)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the evidence…")
+def _study(folder: str, digest: str) -> Study:
+    return Study(f"{folder}@{digest}", read_evidence(Path(folder)))
+
+
+def of_study(key: str, study: Study, build: Callable[[], Found]) -> Found:
+    """Return what `key` and a study determine, a table or figure; it must not be changed."""
+    result: Found = _of_study(key, study.id, build)
+    return result
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _of_study(key: str, study_id: str, _build: Callable[[], Found]) -> Found:
+    return _build()
 
 
 def dataset_of(checkpoint: Checkpoint) -> Dataset:

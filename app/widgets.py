@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -132,10 +133,7 @@ def chart(
     selectable: return the user's click as Streamlit's event, whose points carry `customdata`.
     """
     with st.container(key=f"chart-{key}"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{title}**", width="stretch")
-            with st.popover("", icon=":material/help:", type="tertiary"):
-                _explain(explanation)
+        titled(title, explanation)
         event = st.plotly_chart(
             figure,
             key=key,
@@ -152,20 +150,31 @@ def chart(
     return event
 
 
+def titled(title: str, explanation: Explanation) -> None:
+    """Draw the title of a chart or table with its help."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{title}**", width="stretch")
+        with st.popover("", icon=":material/help:", type="tertiary"):
+            _explain(explanation)
+
+
 def table(data: pd.DataFrame, key: str, source: str = "", **more: Any) -> None:
     """Show a table with a CSV download that carries its provenance in the first line."""
     st.dataframe(data, hide_index=True, **more)
-    origin = source or stamp()
+    csv(data, key, source or stamp())
+
+
+def csv(data: pd.DataFrame, key: str, source: str) -> None:
+    """Offer a table as CSV; its provenance is in the first line."""
+    download("CSV", f"{key}.csv", "text/csv", lambda: f"# {source}\n{data.to_csv(index=False)}")
+
+
+def download(label: str, file: str, mime: str, content: Callable[[], str]) -> None:
+    """Offer a text file, written once it is asked for."""
     st.download_button(
-        "CSV",
-        lambda: f"# {origin}\n{data.to_csv(index=False)}",
-        file_name=f"{key}.csv",
-        mime="text/csv",
-        key=f"csv-{key}",
-        on_click="ignore",
-        icon=":material/download:",
-        type="tertiary",
-    )
+        label, content, file_name=file, mime=mime, key=f"{label.lower()}-{Path(file).stem}",
+        on_click="ignore", icon=":material/download:", type="tertiary",
+    )  # fmt: skip
 
 
 def escaped(text: str) -> str:

@@ -52,6 +52,8 @@ SCENARIO_COLOURS = (
     "#999933", "#332288",
 )  # fmt: skip
 STAMP_PX = 15  # height of the stamp
+AHEAD, BEHIND = "#009E73", "#AA4499"  # AESM² against another model
+PLAIN = "#777777"  # a model or scenario without a colour of its own
 SEQUENTIAL = "Cividis"
 DIVERGING = "RdBu"  # signed quantities only, centred at zero
 
@@ -75,12 +77,12 @@ def scenario_colour(index: int) -> str:
 
 def provenance(description: Description) -> str:
     """Say where data come from, as it stands on charts and in exports."""
-    kind = {
-        "public": "public data",
-        "simulated": "simulated data",
-        "private": "private data",
-    }[description.provenance]
-    return f"{kind}: {description.title}, {description.licence}"
+    return origin(description.provenance, description.title, description.licence)
+
+
+def origin(kind: str, title: str, licence: str) -> str:
+    """Say where data come from. kind: "public", "simulated" or "private"."""
+    return f"{kind} data: {title}, {licence}"
 
 
 def finish(

@@ -23,6 +23,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from tests.evidence import made
+
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "artifacts" / "screenshots"
 ARGUMENTS = (
@@ -32,7 +34,9 @@ PATIENCE = 40_000  # ms; a first visit reads the dataset on a slow machine
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 ERROR = '[data-testid="stAlertContentError"]'
 # On a deep link such as /lens Streamlit's own page asks first below that path where its server is.
-PROBE = re.compile(r"/(lens|atlas|curves|data|own)/_stcore/(health|host-config)$")
+PROBE = re.compile(
+    r"/(lens|atlas|curves|bench|relations|impact|data|own)/_stcore/(health|host-config)$"
+)
 
 # Finds a point by its customdata; returns where it is on the screen once it is in view.
 FIND_POINT = """
@@ -187,14 +191,18 @@ Visit = Callable[..., Visitor]
 
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app, served from a process of its own with an empty home and an empty folder of data."""
+    """The app, served from a process of its own with an empty home and a folder of evidence."""
     home = tmp_path_factory.mktemp("home")
     log = home / "server.log"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = ["-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-    environment = os.environ | {"HOME": str(home), "AESM2_DATA": str(home / "data")}
+    made.write(home / "evidence" / "hand")
+    environment = os.environ | {
+        "HOME": str(home), "AESM2_DATA": str(home / "data"),
+        "AESM2_EVIDENCE": str(home / "evidence"),
+    }  # fmt: skip
     with (
         log.open("w") as out,
         subprocess.Popen(

@@ -12,9 +12,10 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "lens": ("Instance Lens", 8),
     "atlas": ("Utilisation Atlas", 2),
     "curves": ("Training curves", 3),
+    "bench": ("Bench", 6),
 }
 NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
-         "curves": "Training curves"}  # fmt: skip
+         "curves": "Training curves", "bench": "Bench"}  # fmt: skip
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
 

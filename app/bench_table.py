@@ -1,0 +1,99 @@
+"""A table of models by scenarios and tasks on screen, and what it exports."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from pandas.io.formats.style import Styler
+
+from aesm2.evidence.latex import latex
+from aesm2.evidence.standings import CELL, Board, Measure, cell_title, variant_title
+from app import cache, studies, widgets
+
+PLACES = {1: "①", 2: "②"}
+COLOURS = {1: "rgba(0, 158, 115, 0.28)", 2: "rgba(0, 158, 115, 0.11)"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Standings and what follows from them: see aesm2.evidence.standings."""
+
+    lines: pd.DataFrame
+    challenged: pd.DataFrame
+    board: Board
+    measure: Measure
+
+
+def draw(study: cache.Study, shown: Shown, key: str, explanation: widgets.Explanation) -> None:
+    """Draw the table with its help and its exports. key: determines `shown` with the study."""
+    measure, source = shown.measure, studies.stamp(study)
+    with st.container(key=f"table-{key}"):
+        widgets.titled(f"Test {measure.title}, mean over seeds ± standard deviation", explanation)
+        styled = cache.of_study(f"styled {key}", study, lambda: _styled(shown))
+        st.dataframe(
+            styled, height="content", placeholder="undefined", column_config=_columns(shown.board)
+        )
+        caption = (
+            f"Test {measure.title}, mean over seeds and standard deviation. Best bold, second"
+            f" underlined; * differs from the best baseline (p < 0.05, Holm). {source}."
+        )
+        with st.container(horizontal=True):
+            widgets.csv(_told(shown), key, source)
+            widgets.download("LaTeX", f"{key}.tex", "text/x-tex",
+                             lambda: latex(shown.board, measure.digits, caption))  # fmt: skip
+        st.caption(
+            f"① best, ② second, ★ differs from the best baseline (p < 0.05). {_sizes(shown)}"
+            f" {widgets.escaped(source)}."
+        )
+
+
+def number_columns(names: list[Any], digits: int) -> dict[str, Any]:
+    """Return how columns of numbers are written."""
+    return dict.fromkeys(names, st.column_config.NumberColumn(format=f"%.{digits}f"))
+
+
+def _styled(shown: Shown) -> Styler:
+    """Return the means as numbers, which sort, written and coloured as the table shows them."""
+    of = shown.board
+    written, names = of.written(shown.measure.digits), [cell_title(*c) for c in of.means.columns]
+    means = of.means.set_axis(names, axis=1)
+    means.index = pd.Index([variant_title(str(v)) for v in means.index], name="model")
+    styled = means.style
+    for row, variant in enumerate(means.index):
+        for column, name in enumerate(names):
+            rank = of.ranks.iloc[row, column]
+            star = " ★" if of.stars.iloc[row, column] else ""
+            text = f"{PLACES.get(rank, '')} {written.iloc[row, column]}{star}".strip()
+            place = pd.IndexSlice[[variant], [name]]
+            styled.format(lambda _, text=text: text, subset=place)
+            if rank in COLOURS:
+                styled.set_properties(place, **{"background-color": COLOURS[rank]})
+    return styled
+
+
+def _columns(of: Board) -> dict[str, Any]:
+    return {cell_title(*cell): st.column_config.NumberColumn(width=140) for cell in of.means}
+
+
+def _told(shown: Shown) -> pd.DataFrame:
+    """Return the table in long form, for export: a line a model and cell."""
+    lines = shown.lines.assign(
+        model=shown.lines["variant"].map(variant_title), measure=shown.measure.title
+    )
+    told = shown.challenged.rename(columns={"reference": "variant", "baseline": "best_baseline"})
+    whole = lines.merge(told, on=["variant", *CELL], how="left")
+    first = ["model", "variant", *CELL, "measure", "mean", "sd", "rank", "seeds", "n", "positives"]
+    return whole[[*first, "best_baseline", "difference", "low", "high", "p_adjusted", "outcome"]]
+
+
+def _sizes(shown: Shown) -> str:
+    lines = shown.lines
+    known = lines.loc[lines["seeds"] > 0, "seeds"]
+    low, high = known.min(), known.max()
+    seeds = f"{low}" if low == high else f"{low} to {high}"
+    positives = ", ".join(
+        f"{own['positives'].iloc[-1]:,} positives of {task.upper()}"
+        for task, own in lines.groupby("task", sort=False)
+    )
+    return f"n = {lines['n'].max():,} test rows, {positives}; {seeds} seeds."

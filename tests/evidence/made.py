@@ -1,0 +1,132 @@
+"""A small folder of evidence with numbers chosen by hand, for tests of what is drawn from it.
+
+Three models and two seeds in the scenarios fr and it; conversions are undefined in it.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aesm2.evidence.folder import add_tables
+from aesm2.evidence.study import Study
+
+NAN = math.nan
+PLACES = (("all", "all"), ("country", "fr"), ("country", "it"))
+VARIANTS = ("aesm2", "aesm2+ids", "mmoe", "mmoe+ids", "mlp")
+# mean AUC of ctr over the seeds in all rows, fr and it, and of ctcvr in all rows and fr
+MEANS = {
+    "aesm2": (0.72, 0.75, 0.60, 0.80, 0.82),
+    "aesm2+ids": (0.73, 0.74, 0.61, 0.79, 0.81),
+    "mmoe": (0.70, 0.74, 0.61, 0.81, 0.80),
+    "mmoe+ids": (0.71, 0.73, 0.62, 0.78, 0.83),
+    "mlp": (0.65, 0.66, 0.59, 0.70, 0.72),
+}
+SPREAD = 0.01  # the seeds are the mean minus and plus this
+ABOUT: dict[str, Any] = {
+    "name": "hand",
+    "dataset": {"name": "shop", "title": "A small shop", "provenance": "simulated",
+                "licence": "CC0"},
+    "rows": {"train": 4000, "validation": 500, "test": 1000, "hash": "0"},
+    "levels": [{"name": "country", "title": "Country", "scenarios": ["fr", "it"]}],
+    "tasks": ["ctr", "ctcvr"],
+    "study": Study(seeds=2).model_dump(mode="json"),
+}  # fmt: skip
+
+
+def runs() -> pd.DataFrame:
+    """Runs of all variants; log loss is 1 − AUC, the calibration error 0.01 everywhere."""
+    lines = []
+    for name, seed in itertools.product(VARIANTS, (0, 1)):
+        one, two, three, four, five = MEANS[name]
+        values = {"ctr": (one, two, three), "ctcvr": (four, five, NAN)}
+        for task, (place, mean) in (
+            (task, pair) for task, own in values.items() for pair in zip(PLACES, own, strict=True)
+        ):
+            auc = mean + SPREAD * (2 * seed - 1)
+            lines.append({
+                "variant": name, "seed": seed, "scope": place[0], "scenario": place[1],
+                "task": task, "n": 1000 if place[0] == "all" else 500, "positives": 100,
+                "rate": 0.1, "mean_prediction": 0.1, "auc": auc, "auc_low": auc - 0.05,
+                "auc_high": auc + 0.05, "log_loss": 1 - auc, "calibration_error": 0.01,
+                "truth_auc": NAN, "truth_log_loss": NAN,
+            })  # fmt: skip
+        for task in values:
+            lines.append(lines[-1] | {
+                "scope": "weighted", "scenario": "weighted", "task": task, "auc": 0.7,
+            })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def comparisons(references: Sequence[str] = ("aesm2", "aesm2+ids")) -> pd.DataFrame:
+    """Differences as MEANS has them ± 1 point; significant where they are 2 points or more."""
+    lines, cells = [], [*((*place, "ctr") for place in PLACES), ("all", "all", "ctcvr"),
+                        ("country", "fr", "ctcvr"), ("country", "it", "ctcvr")]  # fmt: skip
+    for reference, variant in itertools.product(references, VARIANTS):
+        pairs = zip(cells, (*MEANS[reference], NAN), (*MEANS[variant], NAN), strict=True)
+        for (scope, scenario, task), a, b in pairs if reference != variant else ():
+            points = round(100 * (a - b), 6)
+            lines.append({
+                "reference": reference, "variant": variant, "scope": scope, "scenario": scenario,
+                "task": task, "difference": points, "low": points - 1, "high": points + 1,
+                "p": NAN if math.isnan(points) else 0.01,
+                "p_adjusted": NAN if math.isnan(points) else 0.01 if abs(points) >= 2 else 0.4,
+            })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def trials() -> pd.DataFrame:
+    """Three trials of every variant, the second being the best."""
+    lines = [
+        {"variant": name, "trial": trial, "learning_rate": 1e-3 * (trial + 1), "l2": 1e-5,
+         "auxiliary": 1e-3, "noise_scale": 0.01, "score": 0.6 + 0.01 * (1 - abs(trial - 1)),
+         "steps": 10, "seconds": 2.0, "chosen": trial == 1}
+        for name, trial in itertools.product(VARIANTS, range(3))
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def costs() -> pd.DataFrame:
+    """Costs that grow in the order of VARIANTS from 1,000 multiply-adds by 1,000."""
+    lines = [
+        {"variant": name, "parameters": 10_000 + place, "embedding_parameters": 5_000,
+         "multiply_adds": 1000.0 * (place + 1), "rows_per_second": 90_000.0 / (place + 1)}
+        for place, name in enumerate(VARIANTS)
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def ablation() -> dict[str, pd.DataFrame]:
+    """Two changes of AESM², and its divergences with and without auxiliary loss."""
+    names = {"aesm2": "AESM²", "mmoe": "w/o auxiliary loss", "mlp": "+ all experts at work"}
+    every, told = runs(), comparisons(("aesm2",))
+    steps = itertools.product(list(names.values())[:2], (0, 1), (5, 10), ("specific", "shared"))
+    return {
+        "ablation": every[every["variant"].isin(names)].replace({"variant": names}),
+        "ablation_comparisons": told[told["variant"].isin(names)].replace(
+            {"variant": names, "reference": names}
+        ),
+        "ablation_curves": pd.DataFrame(
+            [
+                (name, seed, step, "country.1", role, step + seed)
+                for name, seed, step, role in steps
+            ],
+            columns=["variant", "seed", "step", "layer", "role", "value"],
+        ),
+    }
+
+
+def compared() -> dict[str, pd.DataFrame]:
+    """What `aesm2 compare` and `aesm2 ablate` write, less what no test needs."""
+    made = {"runs": runs(), "comparisons": comparisons(), "trials": trials(), "costs": costs()}
+    return made | ablation()
+
+
+def write(folder: Path, tables: dict[str, pd.DataFrame] | None = None, **about: Any) -> Path:
+    """Write a folder of evidence; by default with all tables."""
+    made = compared() if tables is None else tables
+    add_tables(folder, ABOUT | {"name": folder.name} | about, made, "aesm2 compare shop")
+    return folder
