@@ -15,6 +15,7 @@ page = st.navigation(
         st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
         st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),
         st.Page("views/relations.py", title="Relations", icon=":material/account_tree:"),
+        st.Page("views/impact.py", title="Impact", icon=":material/storefront:"),
         st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
     ],
     position="top",

@@ -15,6 +15,7 @@ from app import cache, widgets
 
 MAKING = {  # table: the command that makes it
     "transfer": "transfer",
+    "replay": "replay",
     "ablation": "ablate",
     "ablation_comparisons": "ablate",
     "ablation_curves": "ablate",

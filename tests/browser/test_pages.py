@@ -14,10 +14,11 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "curves": ("Training curves", 3),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
+    "impact": ("Impact", 3),
 }
 NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
          "curves": "Training curves", "bench": "Bench",
-         "relations": "Relations"}  # fmt: skip
+         "relations": "Relations", "impact": "Impact"}  # fmt: skip
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
 
