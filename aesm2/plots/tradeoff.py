@@ -1,5 +1,8 @@
 """Accuracy against cost: the AUC of every model by its multiply-adds a row and by its speed."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -42,12 +45,18 @@ def tradeoff_lines(means: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 def tradeoff_figure(lines: pd.DataFrame, size: str, stamp: str) -> go.Figure:
     """Draw AUC × 100 with its 95 % interval over seeds against both costs.
 
-    Each model has a shape and colour; hollow where hidden layers see scenario ids.
+    Each model has a shape and colour; hollow where hidden layers see scenario ids, which the
+    legend leaves out where it has the model without.
     """
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.03)
     for column, (cost, title) in enumerate(AXES.items(), start=1):
-        for variant, own in lines.groupby("variant", sort=False):
-            figure.add_trace(_dot(own, cost, _look(str(variant), lines), column == 1), 1, column)
+        ordered = lines.sort_values("variant")  # a model before the same with ids
+        named = ~ordered["variant"].str.removesuffix(IDS).duplicated() & (column == 1)
+        dots = [
+            _dot(line, cost, _look(line["variant"], lines), legend)
+            for line, legend in zip(ordered.to_dict("records"), named, strict=True)
+        ]
+        figure.add_traces(dots, rows=[1] * len(dots), cols=[column] * len(dots))
         figure.update_xaxes(
             title=title, type="log", title_standoff=4, fixedrange=True, row=1, col=column,
             **_ticks(lines[cost].to_numpy(np.float64)),
@@ -76,9 +85,10 @@ def _look(variant: str, lines: pd.DataFrame) -> tuple[str, str]:
     return symbol + ("-open" if variant.endswith(IDS) else ""), colour
 
 
-def _dot(own: pd.DataFrame, cost: str, look: tuple[str, str], legend: bool) -> go.Scatter:
-    (line,), (symbol, colour) = own.to_dict("records"), look
-    mean, low, high = line["mean"], line["low"], line["high"]
+def _dot(
+    line: Mapping[Hashable, Any], cost: str, look: tuple[str, str], legend: bool
+) -> go.Scatter:
+    (symbol, colour), mean, low, high = look, line["mean"], line["low"], line["high"]
     told = (
         f"{line['model']}<br>AUC × 100: {mean:.2f} ({low:.2f} – {high:.2f})"
         f"<br>{line['multiply_adds']:,.0f} multiply-adds for a row"
@@ -87,7 +97,6 @@ def _dot(own: pd.DataFrame, cost: str, look: tuple[str, str], legend: bool) -> g
     )
     return go.Scatter(
         x=[line[cost]], y=[mean], mode="markers", name=line["model"], showlegend=legend,
-        legendgroup=line["model"],
         marker={"size": 13 if "star" in symbol else 10, "color": colour, "symbol": symbol,
                 "line": {"width": 2, "color": colour}},
         error_y={

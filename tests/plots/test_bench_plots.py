@@ -72,12 +72,16 @@ def test_accuracy_against_cost() -> None:
     assert lines["frontier"].tolist() == [True, True, False, False, False]
     figure = tradeoff_figure(lines, "n = 1,000", "s")
     cheap, fast = figure.data[:5], figure.data[5:]
-    assert [dot.x[0] for dot in cheap] == [1000, 2000, 3000, 4000, 5000]
-    assert [dot.x[0] for dot in fast] == pytest.approx([90000, 45000, 30000, 22500, 18000])
-    assert [dot.y[0] for dot in cheap] == pytest.approx([72, 73, 70, 71, 65])
+    names = ["AESM²", "AESM² + ids", "Shared MLP", "MMoE", "MMoE + ids"]
+    assert [dot.name for dot in cheap] == names
+    assert [dot.x[0] for dot in cheap] == [1000, 2000, 5000, 3000, 4000]
+    assert [dot.x[0] for dot in fast] == pytest.approx([90000, 45000, 18000, 30000, 22500])
+    assert [dot.y[0] for dot in cheap] == pytest.approx([72, 73, 65, 70, 71])
     assert [dot.marker.symbol for dot in cheap[:2]] == ["star", "star-open"]
-    assert cheap[3].marker.symbol == f"{cheap[2].marker.symbol}-open"
-    assert cheap[4].marker.symbol != cheap[2].marker.symbol
+    assert cheap[4].marker.symbol == f"{cheap[3].marker.symbol}-open"
+    assert cheap[2].marker.symbol != cheap[3].marker.symbol
+    named = [dot.name for dot in figure.data if dot.showlegend]
+    assert named == ["AESM²", "Shared MLP", "MMoE"]
     assert figure.layout.xaxis.type == figure.layout.xaxis2.type == "log"
     half = 12.706204736 * np.sqrt(2) / np.sqrt(2)  # t of one degree of freedom, sd √2
     assert cheap[0].error_y.array[0] == pytest.approx(half)
