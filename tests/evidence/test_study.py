@@ -21,7 +21,7 @@ def test_every_model_comes_without_and_with_scenario_ids() -> None:
     for name, config in variants.items():
         assert config.name == name.removesuffix("+ids")
         assert config.scenario_features == name.endswith("+ids")
-        assert build(config, SCHEMA)(cases.batch(SCHEMA, 3)).logits.shape == (3, 2)
+        assert build(config, SCHEMA).eval()(cases.batch(SCHEMA, 3)).logits.shape == (3, 2)
 
 
 def test_sizes_follow_from_the_experts_that_aesm2_puts_to_work() -> None:

@@ -279,7 +279,7 @@ def test_in_bfloat16_it_trains_and_keeps_float32_weights(tmp_path: Path) -> None
             "name": "mmoe",
             "embedding_dim": 4,
             "scenario": {"layers": 1, "experts": 3, "width": 6},
-            "task": {"layers": 1, "experts": 2, "specific": 1, "shared": 1, "width": 6},
+            "task": {"layers": 1, "experts": 2, "width": 6},
         },
     ],
 )
