@@ -1,4 +1,4 @@
-"""Commands on evidence: compare, transfer, ablate, reproduce."""
+"""Commands on evidence: compare, replay, transfer, ablate, reproduce."""
 
 import os
 import shlex
@@ -12,11 +12,13 @@ import typer
 
 from aesm2.cli.common import say
 from aesm2.data.dataset import Dataset
+from aesm2.data.scenarios import OVERALL
 from aesm2.errors import InputError
 from aesm2.evidence.ablation import FULL, ablations
 from aesm2.evidence.cells import Store
 from aesm2.evidence.comparison import (
     REFERENCES,
+    Runs,
     chosen_trials,
     comparisons,
     curves_of,
@@ -30,7 +32,9 @@ from aesm2.evidence.rows import encode_rows
 from aesm2.evidence.study import ALL_MODELS, Study, read_study
 from aesm2.evidence.tables import markdown
 from aesm2.evidence.transfer import MODEL, transfer
+from aesm2.evidence.uplift import uplifts
 from aesm2.evidence.usage import usage_and_distances
+from aesm2.simulation.planted import read_structure
 from aesm2.simulation.presets import read_preset
 from aesm2.simulation.write import simulate
 
@@ -56,6 +60,7 @@ CORES = os.cpu_count() or 1
 class _Task:
     """A study on a dataset: where its runs are kept and its tables go."""
 
+    dataset: Dataset
     study: Study
     store: Store
     out: Path
@@ -80,6 +85,22 @@ def compare(
     """Tune, train and compare models (Tables 3 and 4); finished runs are never run again."""
     task = _task(dataset, out, study, work, jobs, models, seeds, quick)
     _compare(task)
+
+
+def replay_command(
+    dataset: DatasetArgument,
+    out: Out,
+    study: StudyFile = None,
+    work: Work = None,
+    jobs: Jobs = CORES,
+    models: Models = None,
+    seeds: Seeds = None,
+    quick: Quick = False,
+) -> None:
+    """Replay simulated searches with the models of `compare`, against what is known to be true."""
+    task = _task(dataset, out, study, work, jobs, models, seeds, quick)
+    read_structure(task.dataset.folder)  # before anything is trained
+    _replay(task)
 
 
 def transfer_command(
@@ -114,7 +135,9 @@ def reproduce(
     jobs: Jobs = CORES,
     quick: Quick = False,
 ) -> None:
-    """Compute everything a study ships: compare, transfer, ablate; a simulated dataset first.
+    """Compute everything a study ships: compare, replay, transfer, ablate.
+
+    A dataset that the study simulates is simulated first, and only its searches are replayed.
 
     With --quick the tables go into the work folder, never over those of a full run.
     """
@@ -130,7 +153,7 @@ def reproduce(
         if quick:
             out = (work or Path("runs") / "evidence") / "quick" / out.name
         task = _task(dataset, out, file, work, jobs, None, None, quick)
-        for part in (_compare, _transfer, _ablate):
+        for part in (_compare, *((_replay,) if study.simulate else ()), _transfer, _ablate):
             part(task)
 
 
@@ -176,7 +199,7 @@ def _task(
         "study": study.model_dump(mode="json"),
     }
     folder = work or Path("runs") / "evidence" / described.name
-    return _Task(study, Store(folder, rows), out, jobs, about)
+    return _Task(opened, study, Store(folder, rows), out, jobs, about)
 
 
 def _compare(task: _Task) -> None:
@@ -184,7 +207,7 @@ def _compare(task: _Task) -> None:
     trials = search(store, study, task.jobs)
     runs = final_runs(store, study, trials, task.jobs)
     lines = lines_of(store, runs)
-    references = [name for name in REFERENCES if name in runs] or list(runs)[:1]
+    references = _references(runs)
     torch.set_num_threads(1)
     models = {name: store.model(cells[0]) for name, cells in runs.items()}
     usage, distances = usage_and_distances(store, runs)
@@ -198,6 +221,23 @@ def _compare(task: _Task) -> None:
         distances=distances,
     )
     sys.stdout.write(markdown(lines, store.rows.schema) + "\n")
+    say(f"evidence: {task.out}")
+
+
+def _references(runs: Runs) -> list[str]:
+    """The variants that every other one is compared with."""
+    return [name for name in REFERENCES if name in runs] or list(runs)[:1]
+
+
+def _replay(task: _Task) -> None:
+    store, study = task.store, task.study
+    runs = final_runs(store, study, search(store, study, task.jobs), task.jobs)
+    torch.set_num_threads(1)
+    found = uplifts(store, runs, _references(runs), task.dataset, study.replay)
+    task.write(replay=found)
+    own = found[found["scenario"] == OVERALL]
+    means = own.groupby(["reference", "variant", "metric"], sort=False)["uplift"].mean()
+    sys.stdout.write(means.unstack("metric").round(2).to_string() + "\n")
     say(f"evidence: {task.out}")
 
 

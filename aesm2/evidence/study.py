@@ -99,6 +99,14 @@ class Simulated(Strict):
     seed: int = Field(0, ge=0)
 
 
+class Searches(Strict):
+    """What is replayed of a simulated dataset: searches, candidates of each, and how many show."""
+
+    lists: int = Field(4_000, ge=2, le=1_000_000)
+    candidates: int = Field(50, ge=2, le=10_000)
+    shown: int = Field(10, ge=1)
+
+
 class Study(Strict):
     """A study file, such as configs/evidence/kuairand.toml.
 
@@ -119,6 +127,7 @@ class Study(Strict):
     patience: int = Field(4, ge=1)
     size: Size = Size()
     search: Search = Search()
+    replay: Searches = Searches()
 
     def variants(self, levels: int) -> dict[str, ModelConfig]:
         """Return the model of each variant by name, for a dataset of so many scenario levels."""
@@ -167,7 +176,9 @@ class Study(Strict):
     def quick(self) -> "Study":
         """Return a short form: few seeds, trials and epochs; for a first look, not for a claim."""
         search = self.search.model_copy(update={"trials": 1})
-        return self.model_copy(update={"seeds": 2, "epochs": 1, "search": search})
+        replay = self.replay.model_copy(update={"lists": 200})
+        short = {"seeds": 2, "epochs": 1, "search": search, "replay": replay}
+        return self.model_copy(update=short)
 
 
 def read_study(path: Path) -> Study:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from aesm2.data.encoder import require_columns
 from aesm2.data.tables import read_table
 from aesm2.errors import InputError
 from aesm2.files import read_json
+from aesm2.simulation.presets import Preset
+from aesm2.simulation.world import World
 from aesm2.simulation.write import TRUTH
 
 
@@ -35,9 +38,7 @@ def read_planted(
     folder: Path, rows: pd.Index, tasks: tuple[str, ...], levels: tuple[str, ...]
 ) -> Planted:
     """Read the truth of rows, given by their numbers in the log; InputError where there is none."""
-    if not (folder / TRUTH).exists():
-        raise InputError(f"{folder}: no {TRUTH} here; `aesm2 simulate` writes one beside the rows")
-    structure = read_json(folder / TRUTH)
+    structure = read_structure(folder)
     truth = read_table(folder / "truth")
     groups = [
         [f"truth_{task}" for task in tasks],
@@ -58,3 +59,17 @@ def read_planted(
         np.array(structure["distance"]),
         tuple(tuple(path) for path in structure["paths"]),
     )
+
+
+def read_world(folder: Path) -> World:
+    """Make the world again that a simulated folder was drawn from; InputError where it is none."""
+    structure = read_structure(folder)
+    return World.make(Preset.model_validate(structure["preset"]), structure["seed"])
+
+
+def read_structure(folder: Path) -> dict[str, Any]:
+    """Read truth.json of a simulated folder; InputError where there is none."""
+    if not (folder / TRUTH).exists():
+        raise InputError(f"{folder}: no {TRUTH} here; `aesm2 simulate` writes one beside the rows")
+    structure: dict[str, Any] = read_json(folder / TRUTH)
+    return structure

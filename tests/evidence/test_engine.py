@@ -17,6 +17,7 @@ from aesm2.evidence import cells
 from aesm2.evidence.cells import Cell, Store
 from aesm2.evidence.comparison import chosen_trials, comparisons, final_runs, lines_of, search
 from aesm2.evidence.folder import add_tables, read_evidence
+from aesm2.evidence.impact import impact
 from aesm2.evidence.measures import measures
 from aesm2.evidence.rows import encode_rows, load_rows, save_rows
 from aesm2.evidence.significance import compare
@@ -236,6 +237,44 @@ def test_the_commands_write_a_whole_folder(tmp_path: Path) -> None:
     assert set(tables["ablation_curves"]["role"]) == {"specific", "shared"}
     native = tables["transfer"]
     assert len(native) == len(native["train"].unique()) * 6 * 2 * 2
+
+
+def test_searches_of_a_simulated_dataset_are_replayed(tmp_path: Path) -> None:
+    preset = PRESETS["alipay"].model_copy(update={"users": 500, "items": 300, "queries": 100})
+    simulate(preset, 3000, tmp_path / "sim", progress=False)
+    shared = ["--out", tmp_path / "ev", "--work", tmp_path / "work", "--quick", "--jobs", "1"]
+    printed = run("replay", tmp_path / "sim", *shared, "--models", "aesm2,mlp")
+    table = read_evidence(tmp_path / "ev").tables["replay"]
+    assert set(zip(table["reference"], table["variant"], strict=True)) == {
+        (a, b) for a in ("aesm2", "aesm2+ids") for b in ("aesm2", "aesm2+ids", "mlp", "mlp+ids")
+        if a != b
+    }  # fmt: skip
+    assert len(table) == 6 * 2 * 5 * 4  # pairs, seeds, all and four paths, metrics
+    bought = table[table["metric"] == "ctcvr"]
+    assert (bought["ceiling"] >= bought["uplift"] - 1e-9).all()
+    gain = 100 * (bought["value"] / bought["baseline"] - 1)
+    np.testing.assert_allclose(bought["uplift"], gain, atol=1e-9)
+    assert ((bought["low"] <= bought["uplift"]) & (bought["uplift"] <= bought["high"])).mean() > 0.9
+    mirrored = table.set_index(["reference", "variant", "seed", "scenario", "metric"])["value"]
+    other = table.set_index(["variant", "reference", "seed", "scenario", "metric"])["baseline"]
+    both = mirrored.index.intersection(other.index)
+    assert len(both) == 2 * 2 * 5 * 4
+    np.testing.assert_allclose(mirrored.loc[both], other.loc[both])
+    shop = impact(table, "aesm2", "mlp")
+    assert (shop["seeds"] == 2).all()
+    of_all = shop[(shop["scenario"] == "all") & (shop["measure"] == "clicks")]
+    own = mirrored.loc["aesm2", "mlp", :, "all", "ctr"] - table[
+        (table["reference"] == "aesm2") & (table["variant"] == "mlp")
+        & (table["scenario"] == "all") & (table["metric"] == "ctr")
+    ].set_index("seed")["baseline"]  # fmt: skip
+    assert of_all["extra"].item() == pytest.approx(1000 * 10 * own.mean())
+    assert "aesm2+ids" in printed
+
+
+def test_logged_data_are_not_replayed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="`aesm2 simulate` writes one"):
+        run("replay", small.dataset(), "--out", tmp_path / "ev", "--work", tmp_path / "work")
+    assert not (tmp_path / "ev").exists()
 
 
 def test_bad_input_ends_with_one_line(tmp_path: Path) -> None:
