@@ -6,7 +6,16 @@ import pytest
 
 from aesm2.config import AESM2Config, LayerGroup, MixtureGroup, SplitGroup, parse
 from aesm2.errors import InputError
-from aesm2.evidence.study import ALL_MODELS, Range, Search, Size, Study, matched, read_study
+from aesm2.evidence.study import (
+    ALL_MODELS,
+    Range,
+    Search,
+    Searches,
+    Size,
+    Study,
+    matched,
+    read_study,
+)
 from aesm2.models import build
 from tests.models import cases
 
@@ -83,7 +92,7 @@ def test_measurements_an_epoch_and_steps_fit_the_rows() -> None:
 def test_the_quick_form_differs_in_effort_only() -> None:
     quick = Study().quick()
     assert (quick.seeds, quick.epochs, quick.search.trials) == (2, 1, 1)
-    same = {"seeds": 5, "epochs": 4, "search": Search()}
+    same = {"seeds": 5, "epochs": 4, "search": Search(), "replay": Searches()}
     assert quick.model_copy(update=same) == Study()
 
 
