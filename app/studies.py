@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -30,8 +31,8 @@ FIRST = (
 )
 
 
-def chosen() -> cache.Study | None:
-    """Draw the choice of the study; None, with the way to one, where there is none."""
+def chosen(need: str | None = None) -> cache.Study | None:
+    """Draw the choice of the study, first one with the table `need`; None where there is none."""
     found = cache.studies()
     if not found:
         st.info(NONE, icon=":material/science:")
@@ -42,7 +43,7 @@ def chosen() -> cache.Study | None:
             " the environment variable AESM2_EVIDENCE, which names their parent."
         )
         return None
-    name = widgets.pick("Study", "study", list(found), _default(list(found)), width=220)
+    name = widgets.pick("Study", "study", list(found), _default(found, need), width=220)
     return cache.study(found[name])
 
 
@@ -125,15 +126,18 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _default(names: list[str]) -> str:
-    """Return the study of the checkpoint's dataset, else the first."""
-    try:
+def _default(found: dict[str, Path], need: str | None) -> str:
+    """Return the first study with the table `need`, of the checkpoint's dataset if there is one."""
+    with contextlib.suppress(InputError):
         own = widgets.current().checkpoint.description.name
-    except InputError:
-        return names[0]
-    found = cache.studies()
-    for name in names:
-        with contextlib.suppress(InputError):  # a broken folder says so once it is chosen
-            if cache.study(found[name]).evidence.manifest["dataset"]["name"] == own:
-                return name
-    return names[0]
+        return min(found, key=lambda name: _remoteness(found[name], own, need))
+    return next(iter(found))
+
+
+def _remoteness(folder: Path, dataset: str, need: str | None) -> tuple[bool, bool]:
+    """Return what makes a study a poor first choice; a broken folder says so once it is chosen."""
+    with contextlib.suppress(InputError):
+        evidence = cache.study(folder).evidence
+        lacking = need is not None and need not in evidence.tables
+        return lacking, evidence.manifest["dataset"]["name"] != dataset
+    return True, True

@@ -12,7 +12,7 @@ def page() -> None:
         "How many more clicks and purchases shoppers would make if results were ordered by AESM²"
         " instead of by another model, in a simulated shop where the truth is known."
     )
-    study = studies.chosen()
+    study = studies.chosen("replay")
     if study is not None:
         impact.expected(study)
     st.subheader("What was measured on real shoppers", anchor=False)

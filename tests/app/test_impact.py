@@ -62,3 +62,9 @@ def test_without_a_replay_the_command(
     at = sound(start(PAGE))
     assert at.code[0].value.startswith("aesm2 replay DATASET")
     assert "Quoted from the paper" in texts(at)
+
+
+def test_the_first_study_is_one_with_a_replay(start: Start, evidence: Path) -> None:
+    made.write(evidence / "bare", {"runs": made.runs()})
+    assert "impact-clicks-aesm2-mmoe" in charts(sound(start(PAGE)))
+    assert start(PAGE, study="bare").code[0].value.startswith("aesm2 replay")
