@@ -9,7 +9,7 @@ from aesm2.data.scenarios import OVERALL
 from aesm2.evidence.paper import SOURCE
 from aesm2.evidence.paper import published as figures
 from aesm2.evidence.standings import (
-    CELL,
+    COMPARED,
     MEASURES,
     Measure,
     board,
@@ -29,7 +29,6 @@ IDS_TITLES = {
     "with": "with ids",
 }
 QUOTED = {"3": "Table 3: AliPay", "4": "Table 4: AliExpress"}
-COMPARED = ["reference", "variant", *CELL, "difference", "low", "high", "p_adjusted"]
 METHOD = widgets.Explanation(
     "The mean of every model over its runs with different seeds ± their standard deviation, on the"
     " same test rows. ① is the best of a column, ② the second.",

@@ -31,6 +31,7 @@ app.command("replay")(evidence.replay_command)
 app.command("transfer")(evidence.transfer_command)
 app.command("ablate")(evidence.ablate)
 app.command("reproduce")(evidence.reproduce)
+app.command("report")(evidence.report_command)
 
 
 def main() -> None:

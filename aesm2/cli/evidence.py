@@ -1,4 +1,4 @@
-"""Commands on evidence: compare, replay, transfer, ablate, reproduce."""
+"""Commands on evidence: compare, replay, transfer, ablate, reproduce, report."""
 
 import os
 import shlex
@@ -27,10 +27,10 @@ from aesm2.evidence.comparison import (
     search,
 )
 from aesm2.evidence.cost import costs
-from aesm2.evidence.folder import add_tables
+from aesm2.evidence.folder import add_tables, read_evidence
+from aesm2.evidence.report import report, standings_table
 from aesm2.evidence.rows import encode_rows
 from aesm2.evidence.study import ALL_MODELS, Study, read_study
-from aesm2.evidence.tables import markdown
 from aesm2.evidence.transfer import MODEL, transfer
 from aesm2.evidence.uplift import uplifts
 from aesm2.evidence.usage import usage_and_distances
@@ -157,6 +157,13 @@ def reproduce(
             part(task)
 
 
+def report_command(
+    folders: Annotated[list[Path], typer.Argument(help="e.g. checkpoints/evidence/kuairand")],
+) -> None:
+    """Print what folders of evidence say, as Markdown: standings, tests, ablation, replay."""
+    sys.stdout.write("\n".join(report(read_evidence(folder)) for folder in folders))
+
+
 def _task(
     path: Path,
     out: Path,
@@ -220,7 +227,7 @@ def _compare(task: _Task) -> None:
         usage=usage,
         distances=distances,
     )
-    sys.stdout.write(markdown(lines, store.rows.schema) + "\n")
+    sys.stdout.write(standings_table(lines) + "\n")
     say(f"evidence: {task.out}")
 
 
@@ -261,5 +268,5 @@ def _ablate(task: _Task) -> None:
         ablation_comparisons=comparisons(task.store, runs, [FULL]),
         ablation_curves=curves_of(task.store, runs),
     )
-    sys.stdout.write(markdown(lines, task.store.rows.schema) + "\n")
+    sys.stdout.write(standings_table(lines) + "\n")
     say(f"evidence: {task.out}")

@@ -17,6 +17,7 @@ from aesm2.evidence.study import IDS
 from aesm2.evidence.tables import summary
 
 CELL = ["scope", "scenario", "task"]
+COMPARED = ["reference", "variant", *CELL, "difference", "low", "high", "p_adjusted"]
 LEVEL = 0.05  # of significance, of p after Holm's correction
 BETTER, EVEN, WORSE, UNKNOWN = "better", "not distinguishable", "worse", "not tested"
 TITLES = {c.model_fields["name"].default: c.title for c in get_args(get_args(ModelConfig)[0])}
@@ -95,7 +96,7 @@ def challenge(standing: pd.DataFrame, comparisons: pd.DataFrame, measure: Measur
     own = standing[standing["variant"].isin(references)].rename(columns={"variant": "reference"})
     pairs = own.merge(strongest[[*CELL, "baseline", "baseline_rank"]], on=CELL)
     told = comparisons.rename(columns={"variant": "baseline"})
-    told = told[["reference", "baseline", *CELL, "difference", "low", "high", "p_adjusted"]]
+    told = told[["reference", "baseline", *COMPARED[2:]]]
     told = told if measure.tested else told.iloc[:0]
     found = pairs.merge(told, on=["reference", "baseline", *CELL], how="left")
     significant = found["p_adjusted"] < LEVEL
