@@ -1,13 +1,15 @@
 """The ablation of AESM² (Table 6), and named changes to it that the paper does not have."""
 
+from collections.abc import Callable
 from typing import Any
 
-from aesm2.config import AESM2Config, Config
+from aesm2.config import AESM2Config, Config, ExpertGroup
 from aesm2.evidence.cells import Cell, Store
 from aesm2.evidence.study import Study, matched
 
 FULL = "AESM²"
 NO_AUXILIARY = {"lambda_specific": 0.0, "lambda_shared": 0.0}
+STRONG_AUXILIARY = {"lambda_specific": 1e-2, "lambda_shared": 1e-2}
 
 
 def ablations(store: Store, study: Study, trial: int, jobs: int) -> dict[str, list[Cell]]:
@@ -25,6 +27,8 @@ def ablations(store: Store, study: Study, trial: int, jobs: int) -> dict[str, li
         "w/o noise": ({"noise_scale": 0.0}, {}),
         "+ each gate sees its own scenario": ({"scenario_context": "gate"}, {}),
         "+ experts see scenario ids": ({"scenario_features": True}, {}),
+        "+ strong auxiliary loss": ({}, STRONG_AUXILIARY),
+        "+ twice the experts, half as wide": (_finer(model), {}),
         "+ all experts at work": (_all_at_work(model), NO_AUXILIARY),
     }
     rows = len(store.rows.batches["train"])
@@ -44,11 +48,30 @@ def ablations(store: Store, study: Study, trial: int, jobs: int) -> dict[str, li
     return runs
 
 
+def _finer(model: AESM2Config) -> dict[str, Any]:
+    """Twice the experts and twice K, each half as wide: as many units at work, chosen finer."""
+    return _each_group(
+        model,
+        lambda group: {
+            "experts": 2 * group.experts,
+            "specific": 2 * group.specific,
+            "shared": 2 * group.shared,
+            "width": max(1, group.width // 2),
+        },
+    )
+
+
 def _all_at_work(model: AESM2Config) -> dict[str, Any]:
     """K = n: nothing is selected, and every expert is mixed in by the raw column of its gate."""
+    return _each_group(model, lambda group: {"specific": group.experts, "shared": 0})
+
+
+def _each_group(
+    model: AESM2Config, change: Callable[[ExpertGroup], dict[str, int]]
+) -> dict[str, Any]:
     groups = {"scenario": model.scenario, "task": model.task}
     return {
-        name: group.model_copy(update={"specific": group.experts, "shared": 0})
+        name: group.model_copy(update=change(group))
         for name, group in groups.items()
         if not isinstance(group, tuple)
     }
