@@ -28,6 +28,7 @@ from aesm2.data.draft.preview import Preview, preview
 from aesm2.errors import InputError
 from aesm2.evidence.folder import MANIFEST as EVIDENCE
 from aesm2.evidence.folder import Evidence, read_evidence
+from aesm2.evidence.regimes import MANIFEST as REGIMES
 from aesm2.routing.gates import GateUsage
 from aesm2.routing.gates import gate_usage as compute_gate_usage
 from aesm2.routing.highlights import Highlights
@@ -153,9 +154,25 @@ def _named_places(variable: str = "AESM2_DATA") -> list[Path]:
 
 def studies() -> dict[str, Path]:
     """Return folders of evidence by name: those of $AESM2_EVIDENCE, then those shipped."""
+    return {folder.name: folder for folder in reversed(_evidence(EVIDENCE))}
+
+
+def regimes() -> Path | None:
+    """Return the folder of the first regime map there is."""
+    return next(iter(_evidence(REGIMES)), None)
+
+
+def of_folder(key: str, folder: Path, manifest: str, build: Callable[[], Found]) -> Found:
+    """Return what `key` and the content of a folder determine; again after its manifest changed."""
+    digest = hashlib.sha256((folder / manifest).read_bytes()).hexdigest()
+    result: Found = _of_study(key, f"{folder}@{digest}", build)
+    return result
+
+
+def _evidence(manifest: str) -> list[Path]:
+    """Return folders that hold a manifest: those of $AESM2_EVIDENCE, then those shipped."""
     places = [*_named_places("AESM2_EVIDENCE"), ROOT / "checkpoints" / "evidence"]
-    found = [file.parent for place in places for file in sorted(place.glob(f"*/{EVIDENCE}"))]
-    return {folder.name: folder for folder in reversed(found)}
+    return [file.parent for place in places for file in sorted(place.glob(f"*/{manifest}"))]
 
 
 def study(folder: Path) -> Study:

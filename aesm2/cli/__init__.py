@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from aesm2.cli import data, evidence, models
+from aesm2.cli import data, evidence, models, regimes
 from aesm2.cli.common import say
 from aesm2.errors import InputError
 
@@ -32,6 +32,7 @@ app.command("transfer")(evidence.transfer_command)
 app.command("ablate")(evidence.ablate)
 app.command("reproduce")(evidence.reproduce)
 app.command("report")(evidence.report_command)
+app.command("regimes")(regimes.regimes_command)
 
 
 def main() -> None:

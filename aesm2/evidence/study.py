@@ -113,6 +113,7 @@ class Study(Strict):
     dataset, out: folders that `aesm2 reproduce` reads and writes, relative to the file; simulate:
     how the dataset is made where it is missing.
     models: those compared, each without and with scenario ids as features of its hidden layers.
+    only: the variants compared, by name, where not all of these models' are.
     seeds: final runs of every variant. evaluations: measurements on validation an epoch.
     """
 
@@ -120,6 +121,7 @@ class Study(Strict):
     out: str = ""
     simulate: Simulated | None = None
     models: tuple[ModelName, ...] = ALL_MODELS
+    only: tuple[str, ...] = ()
     seeds: int = Field(5, ge=2, le=1000)
     epochs: int = Field(4, ge=1)
     batch_size: int = Field(2048, ge=1)
@@ -129,6 +131,14 @@ class Study(Strict):
     search: Search = Search()
     replay: Searches = Searches()
 
+    @model_validator(mode="after")
+    def _known(self) -> "Study":
+        known = {name + end for name in self.models for end in ("", IDS)}
+        unknown = [name for name in self.only if name not in known]
+        if unknown:
+            raise ValueError(f"only: '{unknown[0]}' is no variant of the models")
+        return self
+
     def variants(self, levels: int) -> dict[str, ModelConfig]:
         """Return the model of each variant by name, for a dataset of so many scenario levels."""
         found: dict[str, ModelConfig] = {}
@@ -137,7 +147,7 @@ class Study(Strict):
             for seen in (False, True):
                 own = model.model_copy(update={"scenario_features": seen})
                 found[f"{name}{IDS if seen else ''}"] = own
-        return found
+        return {name: found[name] for name in self.only} if self.only else found
 
     def training(self, rows: int, seed: int, trial: int) -> TrainingConfig:
         """Return how a trial trains on so many rows; the final runs of a variant repeat its best.

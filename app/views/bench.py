@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from app import bench, bench_ablation, bench_charts, studies
+from app import bench, bench_ablation, bench_charts, bench_regimes, studies
 
 
 def page() -> None:
-    """Draw the page: the verdict, standings, differences, trades, costs, tuning, ablation."""
+    """Draw the page: verdict, standings, differences, trades, costs, tuning, ablation, regimes."""
     st.header("Bench: is it better than what one would use instead?", anchor=False)
     st.caption(
         "AESM² and other models, trained on the same rows with the same budget, measured on the"
@@ -34,6 +34,8 @@ def page() -> None:
         bench_charts.tuning(study, standing)
     st.subheader("Which parts of AESM² does it owe this to?", anchor=False)
     bench_ablation.section(study)
+    st.subheader("When does choosing experts help?", anchor=False)
+    bench_regimes.section()
 
 
 page()

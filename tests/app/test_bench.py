@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from aesm2.evidence.regimes import read_plan, save_map
 from app import cache
 from tests.app.conftest import with_numbers
 from tests.app.test_data import charts, pick, sound, table, texts
 from tests.evidence import made
+from tests.evidence.test_regimes import lines as regimes_by_hand
 
 PAGE = "views/bench.py"
 Start = Callable[..., AppTest]
@@ -132,3 +134,21 @@ def test_evidence_named_by_the_user_comes_before_that_shipped(
         "hand": evidence / "hand",
         "shipped": tmp_path / "root" / "checkpoints" / "evidence" / "shipped",
     }
+
+
+def test_without_a_regime_map_the_way_to_one(start: Start, evidence: Path) -> None:
+    at = sound(start(PAGE))
+    assert "There is no regime map here yet" in texts(at)
+    assert at.code[-1].value == "aesm2 regimes configs/evidence/regimes.toml"
+
+
+def test_the_regime_map(start: Start, evidence: Path) -> None:
+    lines = regimes_by_hand()
+    plan = read_plan(Path(__file__).parents[2] / "configs" / "evidence" / "regimes.toml")
+    save_map(evidence / "regimes", plan, lines, "aesm2 regimes by hand")
+    at = with_numbers(sound(start(PAGE)), "bench-regimes")
+    assert "ahead of its best baseline in 0 of 3 points and tasks, behind in 1" in texts(at)
+    assert "aesm2 regimes by hand" in texts(at)
+    (figure,) = [own for key, own in charts(at).items() if key.startswith("bench-regimes")]
+    assert figure["data"][1]["y"] == pytest.approx([0, -2])
+    assert table(at, "best baseline")["lead"].tolist() == pytest.approx([2, 0, 0, -2])

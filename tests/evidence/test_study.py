@@ -21,7 +21,8 @@ from tests.models import cases
 
 ROOT = Path(__file__).parent.parent.parent
 SCHEMA = cases.schema((2, 3))
-SHIPPED = sorted((ROOT / "configs" / "evidence").glob("*.toml"))
+FILES = sorted((ROOT / "configs" / "evidence").glob("*.toml"))
+SHIPPED = [file for file in FILES if file.stem != "regimes"]  # that is no study
 
 
 def test_every_model_comes_without_and_with_scenario_ids() -> None:
