@@ -17,10 +17,10 @@ MAP = widgets.Explanation(
     "Where AESM² is worth it: points above the line are worlds in which it orders rows better than"
     " the best of its strongest baselines, points below are worlds in which a baseline does.",
     "Each panel moves one thing and leaves the rest at the base point (bold). Every model was tuned"
-    " once, at the base point. The score is the AUC expected over labels drawn from the true"
-    " probabilities; intervals are over seeds of training (Student's t), one world a point. The"
-    " best baseline is chosen on the same rows, which is hard on AESM²; the intervals are not"
-    " corrected for their number: of 40, two miss 0 by chance.",
+    " anew at every point, with the same trials. The score is the AUC expected over labels drawn"
+    " from the true probabilities; intervals are over seeds of training (Student's t), one world a"
+    " point. The best baseline is chosen on the same rows, which is hard on AESM²; the intervals are"
+    " not corrected for their number: of 40, two miss 0 by chance.",
     r"\bar d \pm t_{0.975,\,n-1}\, S / \sqrt{n}",
 )
 

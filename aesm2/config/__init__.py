@@ -28,6 +28,7 @@ from aesm2.config.models import (
 )
 from aesm2.config.strict import Strict, parse, read_toml
 from aesm2.config.training import TrainingConfig
+from aesm2.files import read_json
 
 __all__ = [
     "AESM2Config", "AITMConfig", "Config", "CrossStitchConfig", "DSelectKConfig", "ESMMConfig",
@@ -46,5 +47,6 @@ class Config(Strict):
 
 
 def read_config(path: Path) -> Config:
-    """Read a configuration file such as `configs/kuairand.toml`."""
-    return parse(Config, read_toml(path), str(path))
+    """Read a configuration: a file such as `configs/kuairand.toml`, or a run's `config.json`."""
+    values = read_json(path) if path.suffix == ".json" else read_toml(path)
+    return parse(Config, values, str(path))

@@ -1,8 +1,8 @@
 """When does choosing experts help? AESM² and its strongest baselines as one thing at a time moves.
 
-Worlds are simulated, so that models can be scored against what is true. Every model is tuned once,
-in the base world, and keeps those settings everywhere: what moves is the world, or the size of all
-models together, never the care.
+Worlds are simulated, so that models can be scored against what is true. Every model is tuned anew
+at every point, with the same trials: what moves is the world, or the size of all models together,
+never the care.
 """
 
 import hashlib
@@ -151,8 +151,6 @@ def run_regimes(plan: Regimes, work: Path, jobs: int) -> pd.DataFrame:
     One line a factor, value, variant, seed and task, over all test rows and as the mean over
     scenarios: see `comparison.lines_of`. Finished runs in `work` are never run again.
     """
-    store = _store(plan.base, work)
-    trials = search(store, plan.study_at(plan.base), jobs)
     parts: dict[str, pd.DataFrame] = {}
     lines = []
     for factor, values in plan.vary.items():
@@ -160,8 +158,8 @@ def run_regimes(plan: Regimes, work: Path, jobs: int) -> pd.DataFrame:
             point = plan.at(factor, value)
             key = point.model_dump_json()
             if key not in parts:
-                store = _store(point, work)
-                runs = final_runs(store, plan.study_at(point), trials, jobs)
+                store, study = _store(point, work), plan.study_at(point)
+                runs = final_runs(store, study, search(store, study, jobs), jobs)
                 found = lines_of(store, runs)
                 parts[key] = found[found["scope"].isin([OVERALL, "weighted"])]
             lines.append(parts[key].assign(factor=factor, value=value, base=point == plan.base))

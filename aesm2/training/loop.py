@@ -43,7 +43,10 @@ ORDER, NOISE = 0, 1  # purposes of random numbers
 
 
 class Interrupted(Exception):
-    """Training was stopped by Ctrl-C; its state and a checkpoint of the best weights are saved."""
+    """Training was stopped, by Ctrl-C or as it was asked to.
+
+    Its state and a checkpoint of the best weights are saved.
+    """
 
 
 def train(
@@ -74,12 +77,14 @@ def train(
     batches = {split: encoder.encode(rows_of(frame, split), labels=True) for split in SPLITS}
     model = build_seeded(config, encoder.schema).to(target)
     _task_weights(config.training, model)  # an unknown task is refused before the folder is made
-    if not resume:
-        run.start(config, dataset.text)
-    with interrupts() as interrupted:
+    with run.alone(), interrupts() as interrupted:
+        if resume:
+            run.go_on()
+        else:
+            run.start(config, dataset.text)
         position = fit(run, model, config.training, batches, interrupted, progress)
         _finish(run, dataset, config, model, encoder, batches, position)
-        if interrupted and not position.finished:
+        if not position.finished:
             raise Interrupted
     return run.checkpoint
 
@@ -101,7 +106,8 @@ def fit(
 ) -> Position:
     """Train a model on encoded rows, from where its run stands, and leave it at its best weights.
 
-    batches: the training and the validation rows. interrupted: training stops once it is not empty.
+    batches: the training and the validation rows. interrupted: training stops once it is not empty,
+    or once the run is asked to halt.
     """
     fitted = _Fit(run, model, config)
     fitted.run_to_end(batches, interrupted, progress)
@@ -144,7 +150,7 @@ class _Fit:
             total=last, initial=position.step, disable=not progress, file=sys.stderr, unit="step"
         )
         model.train()
-        while not (position.finished or interrupted):
+        while not (position.finished or interrupted or self.run.halt_asked()):
             epoch, within = divmod(position.step, per_epoch)
             if epoch != order_epoch:
                 shuffle = _generator(config.seed, epoch, ORDER)
@@ -166,7 +172,7 @@ class _Fit:
                 position.finished = enough or position.step == last
                 self._save()
         bar.close()
-        if interrupted:
+        if not position.finished:
             self._save()
 
     def _record(self, bar: Progress) -> None:

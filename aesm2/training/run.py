@@ -7,12 +7,16 @@
     state.safetensors   weights, optimizer and position: where `--resume` goes on
     best.safetensors    weights with the best validation score so far
     checkpoint/         the result
+    halt                while it is there, training stops after the step in hand, as after Ctrl-C
+    .lock               held by the process that trains here
 
 The state file is replaced atomically, and the two append-only files are cut back to its step on
 resuming, so that a run may be killed at any moment.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +29,12 @@ from aesm2.config import Config, parse
 from aesm2.data.description import DESCRIPTION
 from aesm2.errors import InputError
 from aesm2.files import append_line, read_json, read_lines, write_atomically, write_lines
+from aesm2.lock import holding
 
 PRODUCTS = (
     "history.jsonl", "utilisation.jsonl", "state.safetensors", "best.safetensors", "checkpoint",
 )  # fmt: skip
+HALT, LOCK = "halt", ".lock"
 
 
 @dataclass
@@ -68,11 +74,50 @@ class Run:
         for name in PRODUCTS:
             if (self.folder / name).exists():
                 raise InputError(f"{self.folder}: holds a '{name}' already; name another folder")
+        self._make()
+        write_atomically(self.folder / DESCRIPTION, description)
+        write_atomically(self.folder / "config.json", config.model_dump_json(indent=2))
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from training here; InputError where one does already."""
+        self._make()
+        with holding(self.folder / LOCK) as ours:
+            if not ours:
+                raise InputError(
+                    f"{self.folder}: another process is training here; wait for it, or name"
+                    " another folder"
+                )
+            yield
+
+    def _make(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be made: {error.strerror}") from None
-        write_atomically(self.folder / DESCRIPTION, description)
+
+    def ask_to_halt(self) -> None:
+        """Ask whoever trains here to stop after the step in hand."""
+        (self.folder / HALT).touch()
+
+    def halt_asked(self) -> bool:
+        """Whether training was asked to stop."""
+        return (self.folder / HALT).exists()
+
+    def go_on(self) -> None:
+        """Take back what `ask_to_halt` asked."""
+        (self.folder / HALT).unlink(missing_ok=True)
+
+    def extend(self, config: Config) -> None:
+        """Let a run go on under another configuration of the same model, even if it had ended.
+
+        Early stopping starts to count anew.
+        """
+        state = self.load_state()
+        if state is not None:
+            tensors, position = state
+            position.finished, position.evaluations_since_best = False, 0
+            self.save_state(tensors, position)
         write_atomically(self.folder / "config.json", config.model_dump_json(indent=2))
 
     def config(self) -> Config:
@@ -107,19 +152,25 @@ class Run:
     def load_state(self) -> tuple[dict[str, Tensor], Position] | None:
         """Read what `save_state` wrote, None where nothing was, and cut the records to its step."""
         file = self.folder / "state.safetensors"
-        state = None
-        if file.exists():
-            try:
-                with safe_open(file, framework="pt") as opened:
-                    tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-                    state = tensors, Position(**json.loads(opened.metadata()["position"]))
-            except (SafetensorError, KeyError, TypeError) as error:
-                raise InputError(f"{file}: not a state of this version: {error}") from None
+        state, position = None, self.position()
+        if position is not None:
+            state = safetensors.torch.load_file(file), position
         for name in ("history.jsonl", "utilisation.jsonl"):
             lines = read_lines(self.folder / name)
             reached = state[1].step if state else 0
             write_lines(self.folder / name, (line for line in lines if line["step"] <= reached))
         return state
+
+    def position(self) -> Position | None:
+        """Return where the saved state stands, without its tensors; None where there is none."""
+        file = self.folder / "state.safetensors"
+        try:
+            with safe_open(file, framework="pt") as opened:
+                return Position(**json.loads(opened.metadata()["position"]))
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise InputError(f"{file}: not a state of this version: {error}") from None
 
     def save_best(self, model: nn.Module) -> None:
         """Keep the present weights as the best ones."""

@@ -362,6 +362,7 @@ def test_a_run_keeps_its_configuration_and_description() -> None:
 
 def test_a_run_leaves_these_files_and_no_other() -> None:
     assert sorted(path.name for path in small.run().iterdir()) == [
+        ".lock",
         "best.safetensors",
         "checkpoint",
         "config.json",

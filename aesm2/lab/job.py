@@ -1,0 +1,151 @@
+"""A job: a run folder, what is wished for it, and how it stands.
+
+Beside what `aesm2 train` writes, the folder of a run holds
+
+    job.json      dataset, device, ticket (its place in the queue), wish, notes
+    plan.json     the configuration to start with
+    log.txt       what the last training process printed
+    outcome.json  how that process ended
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from aesm2.config import Config, Strict, parse
+from aesm2.files import read_json, write_atomically
+from aesm2.lock import holder
+from aesm2.training.run import LOCK, Position, Run
+
+JOB, PLAN, LOG, OUTCOME = "job.json", "plan.json", "log.txt", "outcome.json"
+STOPPED_BY_US = (0, 130)  # how `aesm2 train` ends when it is done, and after Ctrl-C
+
+
+class Wish(StrEnum):
+    """What is wished for a run."""
+
+    RUN = "run"
+    PAUSE = "pause"  # may go on later
+    STOP = "stop"  # keeps the best weights so far
+
+
+class Status(StrEnum):
+    """How a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    HALTING = "halting"  # asked to pause or stop, finishing the step in hand
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+    @property
+    def active(self) -> bool:
+        """Whether a process is at work."""
+        return self in (Status.RUNNING, Status.HALTING)
+
+
+class Order(Strict):
+    """Content of job.json. dataset: an absolute path. ticket: first come, first served."""
+
+    dataset: str
+    device: str = "auto"
+    ticket: int
+    wish: Wish = Wish.RUN
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run folder of the lab."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.folder.name
+
+    @property
+    def run(self) -> Run:
+        """What training reads and writes."""
+        return Run(self.folder)
+
+    def order(self) -> Order:
+        """Read job.json; InputError where it is missing or broken."""
+        return parse(Order, read_json(self.folder / JOB), str(self.folder / JOB))
+
+    def put(self, order: Order) -> None:
+        """Write job.json."""
+        write_atomically(self.folder / JOB, order.model_dump_json(indent=1))
+
+    def config(self) -> Config:
+        """Return the configuration of the run, or the one it will start with."""
+        file = self.folder / ("config.json" if self.run.exists else PLAN)
+        return parse(Config, read_json(file), str(file))
+
+    def position(self) -> Position:
+        """Return where the run stands; the start where nothing was saved yet."""
+        return self.run.position() or Position()
+
+    def outcome(self) -> Mapping[str, Any]:
+        """Return the code the last process ended with and its last words; empty if none ended."""
+        file = self.folder / OUTCOME
+        found: dict[str, Any] = read_json(file) if file.exists() else {}
+        return found
+
+    def end(self, code: int) -> None:
+        """Note how a process ended: its exit code, negative for a signal."""
+        log = self.folder / LOG
+        words = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        lines = [line.strip() for line in words.replace("\r", "\n").split("\n") if line.strip()]
+        said = lines[-1] if lines and code not in STOPPED_BY_US else ""
+        value = {"code": code, "said": said}
+        write_atomically(self.folder / OUTCOME, json.dumps(value))
+
+    def holder(self) -> int | None:
+        """Return the number of the process that trains here now."""
+        return holder(self.folder / LOCK)
+
+    def status(self) -> Status:
+        """Say how the run stands, from its files and the lock alone."""
+        wish, working = self.order().wish, self.holder() is not None
+        if working:
+            return Status.RUNNING if wish is Wish.RUN else Status.HALTING
+        if self.position().finished and self.run.checkpoint.exists():
+            return Status.FINISHED
+        if wish is not Wish.RUN:
+            return Status.PAUSED if wish is Wish.PAUSE else Status.STOPPED
+        failed = self.outcome().get("code", 0) not in STOPPED_BY_US
+        return Status.FAILED if failed else Status.QUEUED
+
+    def command(self) -> list[str]:
+        """Return the arguments of `aesm2` that start the run or go on with it."""
+        order = self.order()
+        more = ["--resume"] if self.run.exists else ["--config", str(self.folder / PLAN)]
+        run = ["--run", str(self.folder), "--device", order.device]
+        return ["train", order.dataset, *run, *more]
+
+    def command_line(self) -> str:
+        """Return the same as one copies it to a terminal."""
+        return shlex.join(["aesm2", *self.command()])
+
+
+def trouble(outcome: Mapping[str, Any]) -> str:
+    """Say in words what ended a process, and what to do; "" where nothing went wrong."""
+    code, said = outcome.get("code", 0), outcome.get("said", "")
+    if code in STOPPED_BY_US:
+        return ""
+    if code == -9 or "out of memory" in said.lower() or "MemoryError" in said:
+        return (
+            "The process was killed, most likely because the memory was full. Branch the run with"
+            " a smaller batch, or free memory and resume: it goes on from its last measurement."
+        )
+    if code < 0:
+        return f"The process was ended by signal {-code}. Resume: nothing measured is lost."
+    return said.removeprefix("aesm2: ") or f"The process ended with code {code} and said nothing."

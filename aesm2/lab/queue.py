@@ -1,0 +1,195 @@
+"""The lab: a folder of runs that wait for their turn, one at a time on each device.
+
+Turns go by ticket, not by clock. A worker, a process of its own, takes the jobs of one device one
+after the other; it ends when none is left, and whoever looks at the lab starts another if there is
+need. Worker and training process may be killed at any moment: what was wished stands in the files.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aesm2.config import Config
+from aesm2.errors import InputError
+from aesm2.files import write_atomically
+from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
+from aesm2.lock import holder, holding
+from aesm2.training.run import Run
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+TRASH, QUEUE_LOCK = ".trash", ".queue.lock"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A folder of runs."""
+
+    root: Path
+
+    def jobs(self) -> list[Job]:
+        """Return the runs in the order of their tickets."""
+        found = [Job(file.parent) for file in self.root.glob(f"*/{JOB}")]
+        return sorted(found, key=lambda job: job.order().ticket)
+
+    def job(self, name: str) -> Job:
+        """Return a run by name; InputError where there is none."""
+        job = Job(self.root / name)
+        if not (job.folder / JOB).exists():
+            raise InputError(f"{self.root}: no run '{name}'")
+        return job
+
+    def submit(
+        self, name: str, dataset: Path, config: Config, device: str = "auto", notes: str = ""
+    ) -> Job:
+        """Queue a new run; InputError where its name is taken or no name of a folder."""
+        if not NAME.fullmatch(name):
+            raise InputError(
+                f"'{name}' is no name for a run: up to 64 letters, digits, dots, dashes and"
+                " underscores, the first a letter or digit"
+            )
+        job = Job(self.root / name)
+        with holding(self.root / QUEUE_LOCK, wait=True):
+            try:
+                job.folder.mkdir(parents=True)
+            except FileExistsError:
+                raise InputError(f"there is a run '{name}' already; choose another name") from None
+            write_atomically(job.folder / PLAN, config.model_dump_json(indent=2))
+            job.put(Order(dataset=str(dataset.resolve()), device=device, ticket=self._ticket(),
+                          notes=notes))  # fmt: skip
+        return job
+
+    def wish(self, job: Job, wish: Wish) -> None:
+        """Ask a run to pause, to stop, or to go on, which puts it at the end of the queue."""
+        with holding(self.root / QUEUE_LOCK, wait=True):
+            order, update = job.order(), dict[str, Any](wish=wish)
+            if wish is Wish.RUN and not job.status().active:
+                update |= {"ticket": self._ticket()}
+                (job.folder / OUTCOME).unlink(missing_ok=True)
+                job.run.go_on()
+            job.put(order.model_copy(update=update))
+        self.enforce(job)
+
+    def extend(self, job: Job, epochs: int) -> None:
+        """Let a run that is not at work train so many epochs more."""
+        self._require_idle(job)
+        config = job.config()
+        longer = config.training.epochs + epochs
+        training = config.training.model_copy(update={"epochs": longer})
+        updated = Config.model_validate(config.model_copy(update={"training": training}))
+        job.run.extend(updated) if job.run.exists else write_atomically(
+            job.folder / PLAN, updated.model_dump_json(indent=2)
+        )
+        self.wish(job, Wish.RUN)
+
+    def branch(self, job: Job, name: str, config: Config) -> Job:
+        """Queue a new run that goes on from where another was last saved, configured differently.
+
+        The model must be the same; how it is trained may differ.
+        """
+        position = job.run.position()
+        if position is None:
+            raise InputError(f"'{job.name}' has saved nothing yet; branch it after a measurement")
+        if config.model != job.config().model:
+            raise InputError("a branch keeps its model; start a new run for another")
+        order = job.order()
+        with holding(self.root / QUEUE_LOCK, wait=True):
+            if not NAME.fullmatch(name) or (self.root / name).exists():
+                raise InputError(f"'{name}' is taken, or is no name for a run")
+            part = self.root / f".{name}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(
+                job.folder, part, ignore=shutil.ignore_patterns("checkpoint", "halt", ".*")
+            )
+            branched = Job(part)
+            Run(part).extend(config)
+            (part / OUTCOME).unlink(missing_ok=True)
+            notes = f"branched from {job.name} at step {position.step:,}"
+            branched.put(Order(dataset=order.dataset, device=order.device, ticket=self._ticket(),
+                               notes=notes))  # fmt: skip
+            part.rename(self.root / name)
+        return Job(self.root / name)
+
+    def discard(self, job: Job) -> Path:
+        """Move a run that is not at work to the trash; return where it is, for `restore`."""
+        self._require_idle(job)
+        trash = self.root / TRASH
+        trash.mkdir(exist_ok=True)
+        place = next(
+            place for i in range(10_000) if not (place := trash / f"{job.name}~{i}").exists()
+        )
+        job.folder.rename(place)
+        return place
+
+    def restore(self, place: Path) -> Job:
+        """Take a run back from the trash; InputError where its name is taken by now."""
+        folder = self.root / place.name.rpartition("~")[0]
+        if folder.exists():
+            raise InputError(f"there is a run '{folder.name}' again; rename or discard it first")
+        place.rename(folder)
+        return Job(folder)
+
+    def ahead(self, job: Job) -> list[Job]:
+        """Return the runs that a queued run waits for, in order."""
+        own = job.order()
+        same = [other for other in self.jobs() if other.order().device == own.device]
+        return [
+            other
+            for other in same
+            if other.folder != job.folder
+            and (
+                other.status().active
+                or (other.status() is Status.QUEUED and other.order().ticket < own.ticket)
+            )
+        ]
+
+    def next(self, device: str) -> Job | None:
+        """Return whose turn it is on a device: one at work, else the lowest ticket that waits."""
+        statuses = {job: job.status() for job in self.jobs() if job.order().device == device}
+        for job, status in statuses.items():
+            if status.active:
+                return job
+        return next((job for job, status in statuses.items() if status is Status.QUEUED), None)
+
+    def enforce(self, job: Job) -> None:
+        """Ask a run to halt, again if need be, where it is wished to pause or to stop."""
+        with contextlib.suppress(OSError, InputError):  # its folder may be gone
+            if job.order().wish is not Wish.RUN:
+                job.run.ask_to_halt()
+
+    def tend(self) -> None:
+        """Start a worker for every device that has work and no worker."""
+        for device in {job.order().device for job in self.jobs()}:
+            if self.next(device) is not None and holder(self.worker_lock(device)) is None:
+                command = [sys.executable, "-m", "aesm2.lab.worker", str(self.root), device]
+                subprocess.run(  # by way of a shell, so that the worker is no child of ours
+                    ["sh", "-c", '"$@" &', "sh", *command],
+                    check=True,
+                    env=environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+
+    def worker_lock(self, device: str) -> Path:
+        """Return the lock that a device's worker holds."""
+        return self.root / f".worker-{re.sub('[^a-z0-9]', '-', device)}.lock"
+
+    def _ticket(self) -> int:
+        return 1 + max((job.order().ticket for job in self.jobs()), default=0)
+
+    def _require_idle(self, job: Job) -> None:
+        if job.status().active:
+            raise InputError(f"'{job.name}' is at work; pause or stop it first")
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment of a training process: one thread, so that the pages stay quick."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

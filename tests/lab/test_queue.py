@@ -1,0 +1,245 @@
+"""The lab with real processes on a small dataset: queue, pause, stop, extend, branch, crashes."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from aesm2.errors import InputError
+from aesm2.lab import worker
+from aesm2.lab.job import Job, Status, Wish, trouble
+from aesm2.lab.queue import Lab
+from aesm2.lock import holder, holding
+from aesm2.training.run import LOCK
+from tests import small
+
+LONG = {"epochs": 2_000, "patience": 10_000}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path / "lab")
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for something that another process does."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+def submit(lab: Lab, name: str, **training: object) -> Job:
+    return lab.submit(name, small.dataset(), small.config(**training), "cpu")
+
+
+def weights(job: Job) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(job.run.checkpoint / "model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_first_come_first_served_and_each_knows_whom_it_waits_for(lab: Lab) -> None:
+    jobs = [submit(lab, name) for name in ("zebra", "ape", "mole")]
+    assert [job.name for job in lab.jobs()] == ["zebra", "ape", "mole"]
+    assert [job.status() for job in jobs] == [Status.QUEUED] * 3
+    assert [job.name for job in lab.ahead(jobs[2])] == ["zebra", "ape"]
+    assert lab.next("cpu") == jobs[0]
+    lab.wish(jobs[0], Wish.PAUSE)
+    assert lab.next("cpu") == jobs[1]
+    lab.wish(jobs[0], Wish.RUN)  # at the end
+    assert [job.name for job in lab.jobs()] == ["ape", "mole", "zebra"]
+    assert lab.next("cuda") is None
+
+
+def test_a_worker_takes_all_and_the_result_is_that_of_the_command_line(lab: Lab) -> None:
+    one, two = submit(lab, "one"), submit(lab, "two", seed=5)
+    worker.work(lab, "cpu")
+    assert [job.status() for job in (one, two)] == [Status.FINISHED] * 2
+    undisturbed = safetensors.torch.load_file(small.run() / "checkpoint" / "model.safetensors")
+    assert same(weights(one), undisturbed)
+    assert not same(weights(two), undisturbed)
+    assert holder(lab.worker_lock("cpu")) is None
+    assert lab.next("cpu") is None
+    assert one.command_line().startswith("aesm2 train ")
+
+
+def test_pause_resume_and_stop_through_files_alone(lab: Lab) -> None:
+    job = submit(lab, "long", **LONG)
+    lab.tend()
+    until(lambda: job.position().step > 0)
+    assert job.status() is Status.RUNNING
+    lab.wish(job, Wish.PAUSE)
+    until(lambda: job.status() is Status.PAUSED)
+    step = job.position().step
+    assert (job.run.checkpoint / "checkpoint.json").exists()
+    until(lambda: holder(lab.worker_lock("cpu")) is None)
+    lab.tend()  # nothing to do
+    assert job.status() is Status.PAUSED
+    lab.wish(job, Wish.RUN)
+    lab.tend()
+    until(lambda: job.position().step > step)
+    lab.wish(job, Wish.STOP)
+    until(lambda: job.status() is Status.STOPPED)
+    assert trouble(job.outcome()) == ""
+
+
+def test_a_worker_killed_leaves_its_run_at_work_and_another_watches_it(lab: Lab) -> None:
+    job = submit(lab, "long", **LONG)
+    lab.tend()
+    until(lambda: job.position().step > 0)
+    process = holder(lab.worker_lock("cpu"))
+    assert process
+    os.kill(process, signal.SIGKILL)
+    until(lambda: holder(lab.worker_lock("cpu")) is None)
+    assert job.status() is Status.RUNNING
+    lab.tend()
+    until(lambda: holder(lab.worker_lock("cpu")) is not None)
+    lab.wish(job, Wish.STOP)
+    until(lambda: job.status() is Status.STOPPED)
+
+
+def test_a_killed_run_says_so_and_resumes_where_it_was(lab: Lab) -> None:
+    job = submit(lab, "long", **LONG)
+    lab.tend()
+    until(lambda: job.position().step > 0 and bool(job.holder()))
+    process = job.holder()
+    assert process
+    os.kill(process, signal.SIGKILL)
+    until(lambda: job.status() is Status.FAILED)
+    step = job.position().step
+    assert "smaller batch" in trouble(job.outcome())
+    lab.wish(job, Wish.RUN)
+    assert job.status() is Status.QUEUED
+    lab.tend()
+    until(lambda: job.position().step > step)
+    lab.wish(job, Wish.STOP)
+    until(lambda: job.status() is Status.STOPPED)
+
+
+def test_what_training_says_reaches_the_reader(lab: Lab) -> None:
+    job = submit(lab, "off", task_weights={"nothing": 1.0})
+    worker.work(lab, "cpu")
+    assert job.status() is Status.FAILED
+    assert "'nothing' is no task" in trouble(job.outcome())
+    lost = submit(lab, "lost")
+    lost.put(lost.order().model_copy(update={"dataset": "/nowhere"}))
+    worker.work(lab, "cpu")
+    assert "/nowhere" in trouble(lost.outcome())
+
+
+def test_an_extended_run_ends_like_one_that_was_longer_from_the_start(lab: Lab) -> None:
+    short, long = submit(lab, "short", epochs=2), submit(lab, "long", epochs=3)
+    worker.work(lab, "cpu")
+    lab.extend(short, 1)
+    assert short.status() is Status.QUEUED
+    worker.work(lab, "cpu")
+    assert short.position().step == long.position().step
+    assert same(weights(short), weights(long))
+    assert short.config() == long.config()
+
+
+def test_a_branch_goes_on_from_there_and_leaves_the_first_alone(lab: Lab) -> None:
+    first = submit(lab, "first", epochs=2)
+    worker.work(lab, "cpu")
+    before = weights(first)
+    config = small.config(epochs=3, learning_rate=0.05)
+    branch = lab.branch(first, "second", config)
+    step = branch.position().step
+    assert step == first.position().step
+    assert branch.order().notes == f"branched from first at step {step:,}"
+    worker.work(lab, "cpu")
+    assert branch.status() is Status.FINISHED
+    assert branch.position().step == step * 3 // 2
+    assert same(weights(first), before)
+    with pytest.raises(InputError, match="keeps its model"):
+        lab.branch(first, "third", small.config(model={"name": "mlp"}))
+    with pytest.raises(InputError, match="taken"):
+        lab.branch(first, "second", config)
+
+
+def test_what_cannot_be_says_why_and_loses_nothing(lab: Lab) -> None:
+    job = submit(lab, "one")
+    for name in ("one", "", "../out", ".hidden", "a/b", "x" * 65):
+        with pytest.raises(InputError):
+            submit(lab, name)
+    with pytest.raises(InputError, match="saved nothing yet"):
+        lab.branch(job, "two", job.config())
+    with pytest.raises(InputError, match="no run 'nobody'"):
+        lab.job("nobody")
+    with holding(job.folder / LOCK):
+        for refused in (lambda: lab.discard(job), lambda: lab.extend(job, 1)):
+            with pytest.raises(InputError, match="is at work"):
+                refused()
+    assert [own.name for own in lab.jobs()] == ["one"]
+
+
+def test_discarding_can_be_undone(lab: Lab) -> None:
+    job = submit(lab, "one")
+    place = lab.discard(job)
+    assert lab.jobs() == []
+    again = submit(lab, "one")
+    with pytest.raises(InputError, match="again"):
+        lab.restore(place)
+    other = lab.discard(again)
+    assert other != place
+    assert lab.restore(place) == job
+    assert job.status() is Status.QUEUED
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with holding(tmp_path / "run" / LOCK), pytest.raises(InputError, match="another process"):
+        small.fit(tmp_path / "run", small.config())
+
+
+def test_a_lock_is_held_by_one_and_ends_with_its_holder(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    assert holder(file) is None
+    with holding(file) as ours:
+        assert ours
+        assert holder(file) == os.getpid()
+        with holding(file) as again:
+            assert not again
+    assert holder(file) is None
+    child = os.fork()
+    if child == 0:
+        with holding(file):
+            time.sleep(60)
+        os._exit(0)
+    until(lambda: holder(file) == child)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert holder(file) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ({}, ""),
+        ({"code": 0, "said": ""}, ""),
+        ({"code": 130, "said": ""}, ""),
+        ({"code": -15, "said": ""}, "signal 15"),
+        ({"code": 2, "said": "aesm2: x.csv: no such file"}, "x.csv: no such file"),
+        ({"code": 1, "said": "RuntimeError: CUDA out of memory."}, "smaller batch"),
+        ({"code": 1, "said": ""}, "said nothing"),
+    ],
+)
+def test_troubles_in_words(outcome: dict[str, object], said: str) -> None:
+    told = trouble(outcome)
+    assert (said in told) if said else told == ""
+
+
+def test_the_outcome_is_the_last_words(lab: Lab) -> None:
+    job = submit(lab, "one")
+    (job.folder / "log.txt").write_text("step 1\rstep 2\nValueError: so\n\n")
+    job.end(1)
+    assert job.outcome() == {"code": 1, "said": "ValueError: so"}
+    assert json.loads((job.folder / "outcome.json").read_text())["code"] == 1
