@@ -19,8 +19,8 @@ MAP = widgets.Explanation(
     "Each panel moves one thing and leaves the rest at the base point (bold). Every model was tuned"
     " anew at every point, with the same trials. The score is the AUC expected over labels drawn"
     " from the true probabilities; intervals are over seeds of training (Student's t), one world a"
-    " point. The best baseline is chosen on the same rows, which is hard on AESM²; the intervals are"
-    " not corrected for their number: of 40, two miss 0 by chance.",
+    " point. The best baseline is chosen on the same rows, which is hard on AESM². The intervals"
+    " are not corrected for their number: of 40, two miss 0 by chance.",
     r"\bar d \pm t_{0.975,\,n-1}\, S / \sqrt{n}",
 )
 
