@@ -18,10 +18,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(models.train_command)
+app.command("estimate")(models.estimate_command)
 app.command("evaluate")(models.evaluate)
 app.command("trace")(models.trace_command)
 app.command("info")(models.info)
 app.command("selfcheck")(models.selfcheck_command)
+app.command("export")(models.export)
+app.command("import")(models.import_command)
 app.command("describe")(data.describe)
 app.command("prepare")(data.prepare_command)
 app.command("simulate")(data.simulate_command)

@@ -1,0 +1,99 @@
+"""Checkpoints that travel: as one zip file, and from a run to where the app finds them."""
+
+import contextlib
+import io
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from aesm2.checkpoint import CARD, MANIFEST, REQUIRED, Checkpoint, load
+from aesm2.errors import InputError
+from aesm2.files import write_atomically
+from aesm2.lab.queue import NAME
+
+FILES = {MANIFEST, CARD, *REQUIRED}
+MOST_BYTES = 1 << 30  # of a checkpoint, unpacked
+
+
+def pack(checkpoint: Path) -> bytes:
+    """Return a checkpoint as a zip file; InputError where it does not verify."""
+    load(checkpoint, "cpu")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(FILES):
+            if (checkpoint / name).exists():
+                archive.write(checkpoint / name, name)
+    return content.getvalue()
+
+
+def unpack(content: bytes, folder: Path) -> Checkpoint:
+    """Write what `pack` returned into a new folder, which is there verified or not at all.
+
+    InputError where it is no such file, holds anything else, is too large, or does not verify.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile:
+        raise InputError("this is no zip file, or a damaged one") from None
+    with archive, _new(folder) as part:
+        entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        strange = next((name for name in names if name not in FILES), None)
+        if strange is not None or len(set(names)) < len(names):
+            raise InputError(
+                f"the archive holds '{strange or names[0]}', which is no part of a checkpoint, or"
+                " holds a file twice; export it again"
+            )
+        left = MOST_BYTES
+        for entry in entries:
+            with archive.open(entry) as source, (part / entry.filename).open("wb") as target:
+                while chunk := _read(source, entry.filename):
+                    left -= len(chunk)
+                    if left < 0:
+                        raise InputError(f"the archive unpacks to more than {MOST_BYTES:,} bytes")
+                    target.write(chunk)
+        load(part, "cpu")
+    return load(folder, "cpu")
+
+
+def promote(checkpoint: Path, folder: Path, notes: str = "") -> Checkpoint:
+    """Copy a run's checkpoint to where the app finds it, with notes at the head of its card."""
+    load(checkpoint, "cpu")
+    with _new(folder) as part:
+        shutil.copytree(checkpoint, part, dirs_exist_ok=True)
+        card = part / CARD
+        if notes.strip() and card.exists():
+            head, line, rest = card.read_text(encoding="utf-8").partition("\n")
+            write_atomically(card, f"{head}{line}\n{notes.strip()}\n{rest}")
+        load(part, "cpu")
+    return load(folder, "cpu")
+
+
+@contextlib.contextmanager
+def _new(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which takes its name at the end, or is gone after an error."""
+    if not NAME.fullmatch(folder.name):
+        raise InputError(
+            f"'{folder.name}' is no name for a checkpoint: up to 64 letters, digits, dots, dashes"
+            " and underscores, the first a letter or digit"
+        )
+    if folder.exists():
+        raise InputError(f"{folder}: exists already; choose another name")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        yield part
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _read(source: IO[bytes], name: str) -> bytes:
+    try:
+        return source.read(1 << 20)
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zlib.error) as error:
+        raise InputError(f"the archive is damaged at '{name}': {error}") from None

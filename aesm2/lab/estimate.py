@@ -1,0 +1,104 @@
+"""How long a training will take and how much memory, from a few steps of it on this machine."""
+
+import math
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from aesm2.config import Config
+from aesm2.data.dataset import Dataset
+from aesm2.device import resolve_device
+from aesm2.evidence.rows import encode_rows
+from aesm2.inference import probabilities
+from aesm2.losses import loss_terms
+from aesm2.training.loop import build_seeded
+
+WARM, TIMED = 2, 6  # steps
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training takes that goes through all its epochs; early stopping may end it sooner.
+
+    rows: of the training split. parameters: of the model. steps: of the optimizer, in all.
+    start: seconds until the first step. step, validation: seconds of one. memory: peak in MB.
+    """
+
+    rows: int
+    parameters: int
+    steps: int
+    start: float
+    step: float
+    validation: float
+    validations: int
+    memory: float
+
+    @property
+    def seconds(self) -> float:
+        """All in all."""
+        return self.start + self.steps * self.step + self.validations * self.validation
+
+    def epochs_within(self, seconds: float, per_epoch: int) -> int:
+        """Return how many epochs of so many steps fit into a time, at least one."""
+        per_step = self.step + self.validation * self.validations / self.steps
+        return max(1, int((seconds - self.start) / (per_step * per_epoch)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its values and their sum."""
+        return asdict(self) | {"seconds": self.seconds}
+
+
+def estimate(dataset: Dataset, config: Config, device: str = "auto") -> Estimate:
+    """Read the data as training does, take a few steps, and predict the validation rows once.
+
+    The memory is that of this process: call it in one of its own.
+    """
+    started, target, training = time.monotonic(), resolve_device(device), config.training
+    rows = encode_rows(dataset)
+    model = build_seeded(config, rows.schema).to(target).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, fused=True)
+    batch = rows.batches["train"][: training.batch_size].to(target)
+    weights = torch.ones(len(rows.schema.tasks), device=target)
+    noise = torch.Generator(target).manual_seed(0)
+    start = time.monotonic() - started
+
+    def step() -> None:
+        if batch.labels is None:
+            raise ValueError("training needs labels")
+        terms = loss_terms(model(batch, noise), batch.labels)
+        loss = terms.total(weights, training.lambda_specific, training.lambda_shared)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    for _ in range(WARM):
+        step()
+    began = time.monotonic()
+    for _ in range(TIMED):
+        step()
+    float(next(model.parameters()).detach().sum())  # a GPU has finished only now
+    per_step = (time.monotonic() - began) / TIMED
+    began = time.monotonic()
+    probabilities(model.eval(), rows.batches["validation"])
+    validation = time.monotonic() - began
+    per_epoch = math.ceil(len(rows.batches["train"]) / training.batch_size)
+    steps = per_epoch * training.epochs
+    return Estimate(
+        rows=len(rows.batches["train"]),
+        parameters=sum(p.numel() for p in model.parameters()),
+        steps=steps,
+        start=start,
+        step=per_step,
+        validation=validation,
+        validations=math.ceil(steps / (training.evaluate_every or per_epoch)),
+        memory=_peak_megabytes(),
+    )
+
+
+def _peak_megabytes() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)
