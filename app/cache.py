@@ -210,6 +210,11 @@ def dataset_of(checkpoint: Checkpoint) -> Dataset:
     return next(iter(same or found))
 
 
+def datasets() -> list[Dataset]:
+    """Return every dataset that can be opened."""
+    return list(_datasets())
+
+
 def _datasets() -> Iterator[Dataset]:
     """Every dataset of `data_places` that can be opened; a broken one is no business of others."""
     for place in data_places():

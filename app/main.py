@@ -16,6 +16,7 @@ page = st.navigation(
         st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),
         st.Page("views/relations.py", title="Relations", icon=":material/account_tree:"),
         st.Page("views/impact.py", title="Impact", icon=":material/storefront:"),
+        st.Page("views/lab.py", title="Training Lab", icon=":material/science:"),
         st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
     ],
     position="top",

@@ -169,8 +169,8 @@ def csv(data: pd.DataFrame, key: str, source: str) -> None:
     download("CSV", f"{key}.csv", "text/csv", lambda: f"# {source}\n{data.to_csv(index=False)}")
 
 
-def download(label: str, file: str, mime: str, content: Callable[[], str]) -> None:
-    """Offer a text file, written once it is asked for."""
+def download(label: str, file: str, mime: str, content: Callable[[], str | bytes]) -> None:
+    """Offer a file, written once it is asked for."""
     st.download_button(
         label, content, file_name=file, mime=mime, key=f"{label.lower()}-{Path(file).stem}",
         on_click="ignore", icon=":material/download:", type="tertiary",

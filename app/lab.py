@@ -1,0 +1,137 @@
+"""The Training Lab: its runs, what each is called to a person, and how they are steered."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from aesm2.errors import InputError
+from aesm2.files import read_lines
+from aesm2.lab.job import Job, Status, Wish, trouble
+from aesm2.lab.queue import Lab
+from app import cache, state, widgets
+
+POLL = "2s"
+ICONS = {
+    Status.QUEUED: ":material/schedule:",
+    Status.RUNNING: ":material/play_arrow:",
+    Status.HALTING: ":material/hourglass_top:",
+    Status.PAUSED: ":material/pause:",
+    Status.STOPPED: ":material/stop:",
+    Status.FINISHED: ":material/check:",
+    Status.FAILED: ":material/error:",
+}
+_DISCARDED, _PROBLEM, _ACTED = "lab-discarded", "lab-problem", "lab-acted"
+
+
+def lab() -> Lab:
+    """Return the lab: the folder $AESM2_LAB, or runs/lab."""
+    named = os.environ.get("AESM2_LAB")
+    return Lab(Path(named).absolute() if named else cache.ROOT / "runs" / "lab")
+
+
+def chosen(jobs: list[Job]) -> Job | None:
+    """Return the run the view is about: the one chosen, else the newest."""
+    names = {job.name: job for job in jobs}
+    return names.get(state.get("run")) or (jobs[-1] if jobs else None)
+
+
+def table(jobs: list[Job]) -> pd.DataFrame:
+    """Return one line a run, the newest first."""
+    lines = []
+    for job in reversed(jobs):
+        status, order, position = job.status(), job.order(), job.position()
+        waits = f", {len(lab().ahead(job))} ahead" if status is Status.QUEUED else ""
+        score = 100 * position.score if position.score > 0 else None
+        lines.append({
+            "run": job.name, "status": f"{status}{waits}", "step": _reached(job),
+            "best AUC × 100": score, "dataset": Path(order.dataset).name,
+            "device": order.device, "seed": job.config().training.seed, "notes": order.notes,
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _reached(job: Job) -> int:
+    """Return the last recorded step: the saved state is older while a run is at work."""
+    history = read_lines(job.folder / "history.jsonl")
+    return int(history[-1]["step"]) if history else job.position().step
+
+
+def runs(jobs: list[Job]) -> None:
+    """Draw the runs; the line that is clicked is the one shown below."""
+    found = table(jobs)
+    st.dataframe(
+        found, hide_index=True, height="content",
+        column_config={"best AUC × 100": st.column_config.NumberColumn(format="%.2f")},
+    )  # fmt: skip
+
+
+def steer(job: Job) -> None:
+    """Draw what can be asked of a run in its present state."""
+    status, own = job.status(), lab()
+    with st.container(horizontal=True, key="lab-steer"):
+        if status in (Status.QUEUED, Status.RUNNING):
+            _button("Pause", "pause", lambda: own.wish(job, Wish.PAUSE))
+            _button("Stop and keep", "stop", lambda: own.wish(job, Wish.STOP),
+                    "ends the run; its best weights so far stay a checkpoint")  # fmt: skip
+        if status in (Status.PAUSED, Status.STOPPED, Status.FAILED):
+            _button("Resume", "play_arrow", lambda: own.wish(job, Wish.RUN))
+        if status in (Status.FINISHED, Status.STOPPED, Status.PAUSED):
+            _button("5 epochs more", "add", lambda: own.extend(job, 5),
+                    "early stopping starts to count anew")  # fmt: skip
+        if not status.active:
+            _button("Discard", "delete", lambda: _discard(job), "it can be undone")
+    said = trouble(job.outcome()) if status is Status.FAILED else ""
+    if said:
+        st.error(widgets.escaped(said), icon=":material/error:")
+
+
+def told() -> None:
+    """Say what went wrong with the last wish, and offer to undo the last discard."""
+    problem = state.recall(_PROBLEM)
+    if problem:
+        st.error(f"{widgets.escaped(problem)}. Nothing was changed.", icon=":material/error:")
+    place: Path | None = state.recall(_DISCARDED)
+    if place is not None and place.exists():
+        name = place.name.rpartition("~")[0]
+        with st.container(horizontal=True, vertical_alignment="center", key="lab-discarded"):
+            st.info(f"“{widgets.escaped(name)}” was discarded.", icon=":material/delete:")
+            _button("Undo", "undo", lambda: _restore(place))
+
+
+def attempt(act: Callable[[], object]) -> None:
+    """Do what a button asks; what cannot be is told on the page."""
+    state.remember(_PROBLEM, None)
+    state.remember(_ACTED, True)
+    try:
+        act()
+    except (InputError, OSError) as error:
+        state.remember(_PROBLEM, str(error).rstrip("."))
+    lab().tend()
+
+
+def acted() -> bool:
+    """Whether something was asked since the last call."""
+    asked = bool(state.recall(_ACTED))
+    state.remember(_ACTED, None)
+    return asked
+
+
+def _button(label: str, icon: str, act: Callable[[], object], about: str = "") -> None:
+    key = f"lab-{label.lower().replace(' ', '-')}"
+    st.button(label, icon=f":material/{icon}:", key=key, help=about or None,
+              on_click=attempt, args=(act,))  # fmt: skip
+
+
+def _discard(job: Job) -> None:
+    state.remember(_DISCARDED, lab().discard(job))
+    if state.get("run") == job.name:
+        state.put(run="")
+
+
+def _restore(place: Path) -> None:
+    job = lab().restore(place)
+    state.remember(_DISCARDED, None)
+    state.put(run=job.name)

@@ -1,0 +1,58 @@
+"""Training Lab: train, watch, stop, resume, without leaving the app."""
+
+import streamlit as st
+
+from app import lab, lab_live, lab_result, lab_setup, state, widgets
+
+
+def page() -> None:
+    """Draw the page: what to train, the runs, and the one that is watched."""
+    st.header("Training Lab: how does expert selection come into being?", anchor=False)
+    st.caption(
+        "Runs go on in processes of their own, one at a time on a device, whatever becomes of this"
+        " page; come back to find them."
+    )
+    lab.acted()  # this run shows what came of it
+    own = lab.lab()
+    own.tend()
+    jobs = own.jobs()
+    with st.expander("Set up a run", icon=":material/tune:", expanded=not jobs):
+        lab_setup.section()
+    lab.told()
+    lab_result.importing()
+    if not jobs:
+        st.info("No run yet. Set one up above: the defaults are sound for a first look.",
+                icon=":material/info:")  # fmt: skip
+        return
+    st.subheader("Runs", anchor=False)
+    names = [job.name for job in reversed(jobs)]
+    widgets.pick("Watch", "run", names, names[0], str, width=320)
+    active = any(job.status().active or job.status() is lab.Status.QUEUED for job in jobs)
+    st.fragment(live, run_every=lab.POLL if active else None)(active)
+    chosen = lab.chosen(own.jobs())
+    if chosen is not None:
+        lab_result.promotion(chosen)
+
+
+def live(was_active: bool) -> None:
+    """Draw what changes by itself; the whole page again once nothing is at work any more."""
+    if lab.acted():  # a button in here, whose consequences the whole page shows
+        st.rerun()
+    own = lab.lab()
+    own.tend()
+    jobs = own.jobs()
+    lab.runs(jobs)
+    job = lab.chosen(jobs)
+    if job is None:
+        return
+    st.subheader(f"{job.name}: {job.status()}", anchor=False)
+    lab.steer(job)
+    lab_live.section(job)
+    if was_active and not any(
+        job.status().active or job.status() is lab.Status.QUEUED for job in jobs
+    ):
+        state.publish()
+        st.rerun()
+
+
+page()
