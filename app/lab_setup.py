@@ -23,6 +23,13 @@ _ESTIMATE = "lab-estimate"
 FIELDS: dict[str, tuple[str, str, float, float, str]] = {  # key: label, part, least, most, help
     "epochs": ("Epochs", "training", 1, 1000, "passes over the training rows, at most"),
     "batch_size": ("Batch", "training", 16, 65536, "rows a step of the optimizer"),
+    "patience": (
+        "Patience",
+        "training",
+        1,
+        1000,
+        "measurements without a better one until it ends",
+    ),
     "learning_rate": ("Learning rate", "training", 1e-6, 1.0, "of Adam"),
     "lambda_specific": ("λ specific", "training", 0, 1, "λ_sp of Eq. 21; 0 leaves L_sp out"),
     "lambda_shared": ("λ shared", "training", 0, 1, "λ_sh of Eq. 21; 0 leaves L_sh out"),
@@ -42,9 +49,9 @@ def section() -> None:
             "Dataset",
             "lab-data",
             list(datasets),
-            next(iter(datasets)),
-            lambda key: datasets[key].description.title or key,
-            width=360,
+            _own(datasets),
+            lambda key: f"{datasets[key].description.title} ({key})",
+            width=460,
         )
         base, values = _begun(datasets[name])
     config = _changed(base, values)

@@ -50,6 +50,7 @@ def test_without_a_run_the_form_is_open_and_says_what_it_amounts_to(start: Start
     at = sound(start(PAGE))
     assert "No run yet" in texts(at)
     assert next(t.value for t in at.text_input if t.label == "Name") == "shop-1"
+    assert next(s.value for s in at.selectbox if s.label == "Dataset") == "shop"
     shown = [code.value for code in at.code]
     assert shown[0].startswith("aesm2 train ")
     assert '"learning_rate"' in shown[1]
