@@ -91,7 +91,7 @@ def _begun(dataset: Dataset) -> tuple[str, dict[str, Any]]:
     """Draw the choice of what to begin with; return its name and values."""
     places = {file.stem: file for file in sorted((cache.ROOT / "configs").glob("*.toml"))}
     fitting = dataset.folder.name.split("_")[0]
-    default = next((key for key in places if key.startswith(fitting)), "default")
+    default = min((key for key in places if key.startswith(fitting)), key=len, default="default")
     base = widgets.pick("Begin with", "lab-base", ["default", *places], default, str, width=200)
     config = read_config(places[base]) if base in places else Config()
     return base, config.model_dump(mode="json")
