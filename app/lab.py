@@ -14,15 +14,6 @@ from aesm2.lab.queue import Lab
 from app import cache, state, widgets
 
 POLL = "2s"
-ICONS = {
-    Status.QUEUED: ":material/schedule:",
-    Status.RUNNING: ":material/play_arrow:",
-    Status.HALTING: ":material/hourglass_top:",
-    Status.PAUSED: ":material/pause:",
-    Status.STOPPED: ":material/stop:",
-    Status.FINISHED: ":material/check:",
-    Status.FAILED: ":material/error:",
-}
 _DISCARDED, _PROBLEM, _ACTED = "lab-discarded", "lab-problem", "lab-acted"
 
 
@@ -60,7 +51,7 @@ def _reached(job: Job) -> int:
 
 
 def runs(jobs: list[Job]) -> None:
-    """Draw the runs; the line that is clicked is the one shown below."""
+    """Draw the table of runs."""
     found = table(jobs)
     st.dataframe(
         found, hide_index=True, height="content",

@@ -28,7 +28,9 @@ from aesm2.evidence.comparison import (
 )
 from aesm2.evidence.cost import costs
 from aesm2.evidence.folder import add_tables, read_evidence
-from aesm2.evidence.report import report, standings_table
+from aesm2.evidence.regimes import MANIFEST as REGIMES
+from aesm2.evidence.regimes import read_map
+from aesm2.evidence.report import regimes_report, report, standings_table
 from aesm2.evidence.rows import encode_rows
 from aesm2.evidence.study import ALL_MODELS, Study, read_study
 from aesm2.evidence.transfer import MODEL, transfer
@@ -161,7 +163,11 @@ def report_command(
     folders: Annotated[list[Path], typer.Argument(help="e.g. checkpoints/evidence/kuairand")],
 ) -> None:
     """Print what folders of evidence say, as Markdown: standings, tests, ablation, replay."""
-    sys.stdout.write("\n".join(report(read_evidence(folder)) for folder in folders))
+    sys.stdout.write("\n".join(
+        regimes_report(read_map(folder)) if (folder / REGIMES).exists()
+        else report(read_evidence(folder))
+        for folder in folders
+    ))  # fmt: skip
 
 
 def _task(

@@ -23,6 +23,7 @@ from aesm2.data.scenarios import OVERALL
 from aesm2.errors import InputError
 from aesm2.evidence.cells import Store
 from aesm2.evidence.comparison import final_runs, lines_of, search
+from aesm2.evidence.measures import WEIGHTED
 from aesm2.evidence.rows import encode_rows
 from aesm2.evidence.study import Study
 from aesm2.files import read_json, write_atomically
@@ -58,6 +59,12 @@ class Point(Strict):
     rows: int = Field(12_500, ge=100)
     experts: int = Field(8, ge=1, le=256)
     selected: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _enough_experts(self) -> "Point":
+        if self.selected > self.experts:
+            raise ValueError(f"selected = {self.selected} is more than experts = {self.experts}")
+        return self
 
     @property
     def world(self) -> dict[str, Any]:
@@ -122,7 +129,7 @@ class Regimes(Strict):
 
     def study_at(self, point: Point) -> Study:
         """Return the study with the models' n and K of a point."""
-        k = min(point.selected, point.experts)
+        k = point.selected
         of_point = {"experts": point.experts, "specific": k, "shared": k}
         size = self.study.size
         groups = {"scenario": size.scenario, "task": size.task}
@@ -161,7 +168,7 @@ def run_regimes(plan: Regimes, work: Path, jobs: int) -> pd.DataFrame:
                 store, study = _store(point, work), plan.study_at(point)
                 runs = final_runs(store, study, search(store, study, jobs), jobs)
                 found = lines_of(store, runs)
-                parts[key] = found[found["scope"].isin([OVERALL, "weighted"])]
+                parts[key] = found[found["scope"].isin([OVERALL, WEIGHTED])]
             lines.append(parts[key].assign(factor=factor, value=value, base=point == plan.base))
     table = pd.concat(lines, ignore_index=True)
     first = ["factor", "value", "base"]
@@ -227,6 +234,28 @@ def leads(lines: pd.DataFrame, measure: str = "truth_auc", scope: str = OVERALL)
              "seeds": n}
         )  # fmt: skip
     return pd.DataFrame(found)
+
+
+def tally(lines: pd.DataFrame, measure: str = "truth_auc") -> pd.DataFrame:
+    """Count how AESM² stands against each baseline alone, and against the best of them.
+
+    One line a baseline, "" for the best: points (of a task, the base once), ahead and behind (by
+    the interval of `leads`), and the mean lead.
+    """
+    found = []
+    for name in ["", *(v for v in lines["variant"].unique() if v != AESM2)]:
+        own = lines if name == "" else lines[lines["variant"].isin([AESM2, name])]
+        shown = once(leads(own, measure))
+        found.append(
+            {"baseline": name, "points": len(shown), "ahead": int((shown["low"] > 0).sum()),
+             "behind": int((shown["high"] < 0).sum()), "lead": shown["lead"].mean()}
+        )  # fmt: skip
+    return pd.DataFrame(found)
+
+
+def once(leads: pd.DataFrame) -> pd.DataFrame:
+    """Return leads with the base point, which every factor has, once."""
+    return leads[~leads["base"] | ~leads.duplicated(["base", "task"])]
 
 
 def _store(point: Point, work: Path) -> Store:

@@ -8,8 +8,10 @@ import pandas as pd
 
 from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.evidence.ablation import FULL
+from aesm2.evidence.comparison import REFERENCES
 from aesm2.evidence.folder import Evidence
 from aesm2.evidence.measures import WEIGHTED
+from aesm2.evidence.regimes import FACTORS, Map, leads, tally
 from aesm2.evidence.standings import (
     COMPARED,
     MEASURES,
@@ -51,7 +53,10 @@ def standings_table(runs: pd.DataFrame, comparisons: pd.DataFrame | None = None)
     runs: as `comparison.lines_of` gives them. Best of a column bold, second underlined, ★ where a
     reference of `comparisons` differs from the best baseline.
     """
-    shown, _ = _standing(runs, comparisons)
+    return _board(_standing(runs, comparisons)[0])
+
+
+def _board(shown: Board) -> str:
     written, lines = shown.written(MEASURES["auc"].digits), []
     for name in written.index:
         cells = zip(written.loc[name], shown.ranks.loc[name], shown.stars.loc[name], strict=True)
@@ -73,8 +78,8 @@ def _about(evidence: Evidence) -> str:
 
 def _bench(runs: pd.DataFrame, comparisons: pd.DataFrame | None) -> list[str]:
     parts = ["### Test AUC × 100, mean ± standard deviation over seeds"]
-    parts += [standings_table(runs, comparisons)]
-    _, challenged = _standing(runs, comparisons)
+    shown, challenged = _standing(runs, comparisons)
+    parts += [_board(shown)]
     if challenged.empty or comparisons is None:
         return parts
     baselines = set(runs["variant"]) - set(comparisons["reference"])
@@ -90,8 +95,9 @@ def _bench(runs: pd.DataFrame, comparisons: pd.DataFrame | None) -> list[str]:
     ]
     head = ["", "cell", "best baseline", "difference", "p, Holm", "AESM² is"]
     parts += ["### Against the best baseline of each cell"]
-    return [*parts, "\n".join(f"- {said}" for said in verdict(challenged, len(baselines))),
-            _table(head, lines)]  # fmt: skip
+    parts += ["\n".join(f"- {said}" for said in verdict(challenged, len(baselines)))]
+    parts += [_table(head, lines), "### Against every model, all rows"]
+    return [*parts, _overall(comparisons, REFERENCES[0])]
 
 
 def _ablation(runs: pd.DataFrame, comparisons: pd.DataFrame | None) -> list[str]:
@@ -99,12 +105,40 @@ def _ablation(runs: pd.DataFrame, comparisons: pd.DataFrame | None) -> list[str]
     parts += [standings_table(runs)]
     if comparisons is None:
         return parts
-    whole = comparisons[(comparisons["scope"] == OVERALL) & (comparisons["reference"] == FULL)]
+    return [*parts, _overall(comparisons, FULL)]
+
+
+def _overall(comparisons: pd.DataFrame, reference: str) -> str:
+    """Write what a reference is ahead of every other variant over all rows."""
+    whole = comparisons[(comparisons["scope"] == OVERALL) & (comparisons["reference"] == reference)]
     lines = [
-        [line["variant"], cell_title(line["scenario"], line["task"]), *_tested(line)]
+        [variant_title(line["variant"]), cell_title(line["scenario"], line["task"]), *_tested(line)]
         for line in whole.to_dict(orient="records")
     ]
-    return [*parts, _table(["AESM² minus", "cell", "difference", "p, Holm"], lines)]
+    return _table([f"{variant_title(reference)} minus", "cell", "difference", "p, Holm"], lines)
+
+
+def regimes_report(found: Map) -> str:
+    """Write a regime map: how often AESM² is ahead, and its lead at every point."""
+    counts = [
+        [variant_title(line["baseline"]) or "the best of them", str(line["points"]),
+         str(line["ahead"]), str(line["behind"]), f"{line['lead']:+.2f}"]
+        for line in tally(found.lines).to_dict(orient="records")
+    ]  # fmt: skip
+    points = [
+        [FACTORS[line["factor"]], f"{line['value']:g}", line["task"].upper(),
+         variant_title(line["baseline"]),
+         f"{line['lead']:+.2f} [{line['low']:+.2f}, {line['high']:+.2f}]"]
+        for line in leads(found.lines).to_dict(orient="records")
+    ]  # fmt: skip
+    parts = [
+        f"## When choosing experts helps: simulated worlds\n\nMade by `{found.made}`.",
+        "### At how many points and tasks the 95 % interval over seeds is above or below 0",
+        _table(["AESM² against", "points", "ahead", "behind", "mean lead"], counts),
+        "### Lead over the best baseline, AUC × 100 against the true probabilities",
+        _table(["moved", "to", "task", "best baseline", "lead"], points),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _transfer(lines: pd.DataFrame) -> str:

@@ -42,11 +42,6 @@ class Estimate:
         """All in all."""
         return self.start + self.steps * self.step + self.validations * self.validation
 
-    def epochs_within(self, seconds: float, per_epoch: int) -> int:
-        """Return how many epochs of so many steps fit into a time, at least one."""
-        per_step = self.step + self.validation * self.validations / self.steps
-        return max(1, int((seconds - self.start) / (per_step * per_epoch)))
-
     def to_json(self) -> dict[str, Any]:
         """Return its values and their sum."""
         return asdict(self) | {"seconds": self.seconds}

@@ -9,7 +9,6 @@ Beside what `aesm2 train` writes, the folder of a run holds
 """
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -130,10 +129,6 @@ class Job:
         more = ["--resume"] if self.run.exists else ["--config", str(self.folder / PLAN)]
         run = ["--run", str(self.folder), "--device", order.device]
         return ["train", order.dataset, *run, *more]
-
-    def command_line(self) -> str:
-        """Return the same as one copies it to a terminal."""
-        return shlex.join(["aesm2", *self.command()])
 
 
 def trouble(outcome: Mapping[str, Any]) -> str:

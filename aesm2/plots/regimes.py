@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.evidence.regimes import FACTORS
+from aesm2.evidence.regimes import FACTORS, once
 from aesm2.evidence.standings import variant_title
 from aesm2.plots.style import finish, narrow, scenario_colour
 
@@ -52,7 +52,7 @@ def regimes_figure(leads: pd.DataFrame, measure: str, stamp: str) -> go.Figure:
 
 def regimes_words(leads: pd.DataFrame) -> str:
     """Say at how many points AESM² leads, trails or neither, by its intervals."""
-    shown = leads[~leads["base"] | ~leads.duplicated(["base", "task"])]  # the base point once
+    shown = once(leads)
     counts = (len(shown), int((shown["low"] > 0).sum()), int((shown["high"] < 0).sum()))
     total, ahead, behind = counts
     ordered = shown.sort_values("lead").to_dict(orient="records")

@@ -38,21 +38,22 @@ def live(was_active: bool) -> None:
     """Draw what changes by itself; the whole page again once nothing is at work any more."""
     if lab.acted():  # a button in here, whose consequences the whole page shows
         st.rerun()
-    own = lab.lab()
-    own.tend()
-    jobs = own.jobs()
-    lab.runs(jobs)
-    job = lab.chosen(jobs)
-    if job is None:
-        return
-    st.subheader(f"{job.name}: {job.status()}", anchor=False)
-    lab.steer(job)
-    lab_live.section(job)
-    if was_active and not any(
-        job.status().active or job.status() is lab.Status.QUEUED for job in jobs
-    ):
-        state.publish()
-        st.rerun()
+    with widgets.problems_told():
+        own = lab.lab()
+        own.tend()
+        jobs = own.jobs()
+        lab.runs(jobs)
+        job = lab.chosen(jobs)
+        if job is None:
+            return
+        st.subheader(f"{job.name}: {job.status()}", anchor=False)
+        lab.steer(job)
+        lab_live.section(job)
+        if was_active and not any(
+            job.status().active or job.status() is lab.Status.QUEUED for job in jobs
+        ):
+            state.publish()
+            st.rerun()
 
 
 page()

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from aesm2.cli import app
 from aesm2.errors import InputError
-from aesm2.evidence.regimes import MANIFEST, Point, leads, read_map, read_plan
+from aesm2.evidence.regimes import MANIFEST, Point, leads, read_map, read_plan, tally
 from aesm2.plots.regimes import regimes_figure, regimes_table, regimes_words
 from aesm2.plots.style import stamp_of
 from aesm2.simulation.world import World
@@ -64,6 +64,16 @@ def test_leads_by_hand() -> None:
     assert first[["lead", "low", "high"]].tolist() == pytest.approx([2, 2 - half, 2 + half])
     assert found.loc[("experts", 2.0), ["lead", "low", "high"]].tolist() == pytest.approx([-2] * 3)
     assert found["base"].tolist() == [False, True, True, False]
+
+
+def test_tally_by_hand() -> None:
+    found = tally(lines()).set_index("baseline")
+    assert found.index.tolist() == ["", "mmoe", "ple"]
+    assert found["points"].tolist() == [3, 3, 3]  # the base point counts once
+    assert found.loc["mmoe", ["ahead", "behind"]].tolist() == [0, 1]
+    assert found.loc["mmoe", "lead"] == pytest.approx((2 + 0 - 2) / 3)
+    assert found.loc["ple", ["ahead", "behind"]].tolist() == [2, 0]  # the base, and n = 2
+    assert found.loc["ple", "lead"] == pytest.approx((3 + 10 + 59.1) / 3)
 
 
 def test_leads_of_one_seed_have_no_interval() -> None:
@@ -127,6 +137,7 @@ def test_worlds_are_what_the_point_says() -> None:
         ("experts = [2, 3]", "experts = [3]", "vary.experts: has not the base's own value"),
         ("conflict = [0, 1]", "conflict = [1, 1]", "expected two values"),
         ("conflict = [0, 1]", "conflict = [1, 9]", "less than or equal to 5"),
+        ("experts = 2\n", "experts = 2\nselected = 3\n", "selected = 3 is more than"),
         ('only = ["aesm2", "mlp+ids"]', 'only = ["mlp"]', "study.only: expected aesm2"),
         ('only = ["aesm2", "mlp+ids"]', 'only = ["aesm2", "ple"]', "'ple' is no variant"),
     ],

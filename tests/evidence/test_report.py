@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from aesm2.cli import app
 from aesm2.evidence.folder import add_tables, read_evidence
 from aesm2.evidence.report import report, standings_table
 from tests.evidence import made
@@ -52,9 +54,9 @@ def test_replay_is_the_mean_over_seeds() -> None:
 
 
 def test_the_documented_results_are_what_the_command_prints() -> None:
-    printed = "\n".join(
-        report(read_evidence(ROOT / "checkpoints" / "evidence" / name)) for name in STUDIES
-    )
+    folders = [ROOT / "checkpoints" / "evidence" / name for name in (*STUDIES, "regimes")]
+    printed = CliRunner().invoke(app, ["report", *map(str, folders)]).stdout
+    assert printed.count("\n## ") == 3
     written = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert written.endswith(printed), (
         "docs/results.md is not what `aesm2 report` prints; write it again"

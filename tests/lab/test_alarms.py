@@ -4,6 +4,8 @@ import numpy as np
 
 from aesm2.data.schema import Schema
 from aesm2.lab.alarms import alarms, roles_over_time, shares
+from aesm2.plots.roles import roles_figure
+from aesm2.plots.style import stamp_of
 from aesm2.routing.trace import LayerSpec
 from aesm2.routing.utilisation import LayerUtilisation, Utilisation
 from tests import small
@@ -51,6 +53,18 @@ def test_roles_by_hand() -> None:
     assert found["role"].tolist() == ["specific", "both", "shared", "unselected"]
     assert found["step"].eq(7).all()
     assert found["expert"].tolist() == [0, 1, 2, 3]
+
+
+def test_the_figure_tells_role_by_colour_and_shape_in_the_order_of_time() -> None:
+    first, last = used([90, 0], [0, 60], [1, 1]), used([90, 50], [0, 0], [1, 1])
+    figure = roles_figure(roles_over_time([(7, first), (9, last)]), "made up")
+    drawn = {trace.name: (list(trace.x), list(trace.y)) for trace in figure.data}
+    assert drawn["specific"] == ([7, 9, 9], [0, 0, 1])
+    assert drawn["shared"] == ([7], [1])
+    assert drawn["both"] == drawn["unselected"] == ([], [])
+    assert {trace.name: trace.marker.symbol for trace in figure.data}["shared"] == "circle"
+    assert list(figure.layout.yaxis.ticktext)[1].endswith(" · 1")
+    assert stamp_of(figure) == "made up"
 
 
 def test_a_real_run_has_roles_at_every_snapshot() -> None:
