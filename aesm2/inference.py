@@ -7,14 +7,18 @@ import torch
 
 from aesm2.data.batch import Batch
 from aesm2.models import Model, Output
+from aesm2.models.aesm2 import InterveneIn
 
 CHUNK = 8192  # rows that fit a processor's caches and a small GPU alike
 
 
-def outputs(model: Model, batch: Batch, chunk: int = CHUNK) -> Iterator[tuple[Batch, Output]]:
+def outputs(
+    model: Model, batch: Batch, chunk: int = CHUNK, intervene: InterveneIn | None = None
+) -> Iterator[tuple[Batch, Output]]:
     """Yield (chunk of the batch, the model's output for it), in evaluation mode, in order.
 
     The chunk is on the model's device. The model's mode is put back at the end.
+    intervene: who chooses the experts instead of the model, which must then be one that selects.
     """
     device = next(model.parameters()).device
     training = model.training
@@ -23,7 +27,7 @@ def outputs(model: Model, batch: Batch, chunk: int = CHUNK) -> Iterator[tuple[Ba
         for start in range(0, len(batch), chunk):
             part = batch[start : start + chunk].to(device)
             with torch.no_grad():
-                output = model(part)
+                output = model(part) if intervene is None else model(part, intervene=intervene)
             yield part, output
     finally:
         model.train(training)

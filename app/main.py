@@ -7,18 +7,24 @@ from app import cache, state, widgets
 st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
 cache.settle_imports()
 page = st.navigation(
-    [
-        st.Page("views/home.py", title="Home", icon=":material/home:", default=True),
-        st.Page("views/data.py", title="Data", icon=":material/table_chart:"),
-        st.Page("views/lens.py", title="Instance Lens", icon=":material/search:"),
-        st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
-        st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
-        st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),
-        st.Page("views/relations.py", title="Relations", icon=":material/account_tree:"),
-        st.Page("views/impact.py", title="Impact", icon=":material/storefront:"),
-        st.Page("views/lab.py", title="Training Lab", icon=":material/science:"),
-        st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
-    ],
+    {
+        "": [st.Page("views/home.py", title="Home", icon=":material/home:", default=True)],
+        "See": [
+            st.Page("views/data.py", title="Data", icon=":material/table_chart:"),
+            st.Page("views/lens.py", title="Instance Lens", icon=":material/search:"),
+            st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
+            st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
+        ],
+        "Evidence": [
+            st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),
+            st.Page("views/relations.py", title="Relations", icon=":material/account_tree:"),
+            st.Page("views/impact.py", title="Impact", icon=":material/storefront:"),
+        ],
+        "Train": [
+            st.Page("views/lab.py", title="Training Lab", icon=":material/science:"),
+            st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
+        ],
+    },
     position="top",
 )
 state.start()

@@ -127,13 +127,14 @@ def chart(
     data: pd.DataFrame,
     alt: str,
     selectable: bool = False,
+    code: str = "",
 ) -> Any:
     """Draw a chart with its help, and the numbers behind it as a table with a CSV download.
 
-    selectable: return the user's click as Streamlit's event, whose points carry `customdata`.
+    code: the lines of Python that make it, see `recipes.script`. selectable: return the user's click as Streamlit's event, whose points carry `customdata`.
     """
     with st.container(key=f"chart-{key}"):
-        titled(title, explanation)
+        titled(title, explanation, code)
         event = st.plotly_chart(
             figure,
             key=key,
@@ -150,12 +151,15 @@ def chart(
     return event
 
 
-def titled(title: str, explanation: Explanation) -> None:
-    """Draw the title of a chart or table with its help."""
+def titled(title: str, explanation: Explanation, code: str = "") -> None:
+    """Draw the title of a chart or table with its help and the code that makes it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title}**", width="stretch")
         with st.popover("", icon=":material/help:", type="tertiary"):
             _explain(explanation)
+        if code:
+            with st.popover("", icon=":material/code:", type="tertiary", help="Copy as Python"):
+                st.code(code, language="python")
 
 
 def table(data: pd.DataFrame, key: str, source: str = "", **more: Any) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from aesm2.config import ExpertGroup
 from aesm2.layers.experts import Experts
-from aesm2.layers.selection import Selection, select
+from aesm2.layers.selection import Gates, Intervene, Selection, chosen
 
 
 class Routing(NamedTuple):
@@ -67,12 +67,14 @@ class ScenarioLayer(nn.Module):
         target: Tensor,
         own: Tensor | None = None,
         noise: GateNoise | None = None,
+        intervene: Intervene | None = None,
     ) -> Routing:
         """Route every row through the experts chosen for its scenario.
 
         x: (rows, inputs). context: (rows, context), None where its width is 0.
         target: j, (rows,) integer.
         own: embeddings of the gates' scenarios, (m, own_dim), with the "gate" context only.
+        intervene: who chooses instead of `select`.
         """
         with torch.autocast(x.device.type, enabled=False):  # selection needs every digit
             flat = self.gate(x.to(self.gate.weight.dtype))
@@ -84,10 +86,12 @@ class ScenarioLayer(nn.Module):
             if noise is not None:
                 logits = noise.added_to(logits)
             one_hot = F.one_hot(target.long(), self.shape[1]).bool()  # (rows, m)
-            selection = select(logits, one_hot, *self.k)
+            gates, selection = chosen(Gates(logits, one_hot, *self.k), intervene)
         mask = selection.specific | selection.shared
         output = self.experts(x, selection.mixing_weights.unsqueeze(0), mask.unsqueeze(0))
-        return Routing(logits, target, selection, output.squeeze(0))
+        if intervene is not None:
+            target = gates.target.long().argmax(-1)
+        return Routing(gates.logits, target, selection, output.squeeze(0))
 
 
 class TaskLayer(nn.Module):
@@ -111,13 +115,18 @@ class TaskLayer(nn.Module):
         self.experts = Experts(group.experts, inputs, group.width, chosen)
 
     def forward(
-        self, z: Tensor, context: Tensor, own: Tensor, noise: GateNoise | None = None
+        self,
+        z: Tensor,
+        context: Tensor,
+        own: Tensor,
+        noise: GateNoise | None = None,
+        intervene: Intervene | None = None,
     ) -> Routing:
         """Route every row once for each task.
 
         z: each task's input, (T, rows, inputs), or (1, rows, inputs) where all have the same, as in
         the first task layer. context: (rows, context).
-        own: task embeddings t_k, (T, task_dim).
+        own: task embeddings t_k, (T, task_dim). intervene: who chooses instead of `select`.
         """
         experts, tasks = self.shape
         with torch.autocast(z.device.type, enabled=False):
@@ -128,7 +137,7 @@ class TaskLayer(nn.Module):
             if noise is not None:
                 logits = noise.added_to(logits)
             one_hot = torch.eye(tasks, dtype=torch.bool, device=z.device).unsqueeze(1)  # (T, 1, T)
-            selection = select(logits, one_hot, *self.k)
+            gates, selection = chosen(Gates(logits, one_hot, *self.k), intervene)
         mask = selection.specific | selection.shared  # (T, rows, n)
         weights = selection.mixing_weights
         if len(z) == 1:  # one input for all tasks: each expert runs once on it
@@ -139,7 +148,7 @@ class TaskLayer(nn.Module):
             output = self.experts(x, weights.unsqueeze(0), mask.unsqueeze(0)).view(
                 tasks, -1, self.experts.width
             )
-        return Routing(logits, torch.arange(tasks, device=z.device), selection, output)
+        return Routing(gates.logits, torch.arange(tasks, device=z.device), selection, output)
 
 
 def _own_weights(experts: int, gates: int, dim: int) -> nn.Parameter:

@@ -13,11 +13,25 @@ not do: it saturates once logits differ by some tens, and experts then tie that 
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class Gates(NamedTuple):
+    """What a selection is made from; the arguments of `select`.
+
+    logits: G, (rows, n, m). target: p_j as a boolean one-hot mask, (..., rows or 1, m).
+    specific, shared: K of Eq. 10 and of Eq. 12.
+    """
+
+    logits: Tensor
+    target: Tensor
+    specific: int
+    shared: int
 
 
 class Selection(NamedTuple):
@@ -59,6 +73,15 @@ def select(gate_logits: Tensor, target: Tensor, specific: int, shared: int) -> S
     return Selection(
         kl_specific, kl_shared.clamp(min=0), specific_mask, shared_mask, masked.softmax(-1)
     )
+
+
+Intervene = Callable[[Gates], tuple[Gates, Selection]]
+"""What replaces `select` in a layer: returns the gates as they were used, and the choice."""
+
+
+def chosen(gates: Gates, intervene: Intervene | None) -> tuple[Gates, Selection]:
+    """Select as the model does, or as somebody who intervenes wants it."""
+    return (gates, select(*gates)) if intervene is None else intervene(gates)
 
 
 def shared_divergence(gate_logits: Tensor) -> Tensor:

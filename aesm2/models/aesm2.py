@@ -3,6 +3,10 @@
 Axes: rows; L scenario levels; T tasks; n experts; m gates.
 """
 
+import functools
+import itertools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -11,8 +15,12 @@ from aesm2.data.batch import Batch
 from aesm2.data.schema import Schema
 from aesm2.layers.embedding import FieldEmbedding
 from aesm2.layers.moe import GateNoise, Routing, ScenarioLayer, TaskLayer
+from aesm2.layers.selection import Gates, Intervene, Selection
 from aesm2.layers.towers import Towers
 from aesm2.models.output import Output, along_chain
+
+InterveneIn = Callable[[int, Gates], tuple[Gates, Selection]]
+"""`Intervene` for all layers: the first argument is the layer's number."""
 
 
 class AESM2(nn.Module):
@@ -50,35 +58,76 @@ class AESM2(nn.Module):
             width = config.task.width
         self.towers = Towers(len(schema.tasks), width, config.tower)
 
-    def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Output:
+    def forward(
+        self,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        intervene: InterveneIn | None = None,
+    ) -> Output:
         """Predict every task for every row.
 
         generator: source of the noise of Eq. 8; needed in training mode where noise_scale > 0,
-        and ignored in evaluation mode.
+        and ignored in evaluation mode. intervene: called with a layer's number and its gates, it
+        chooses instead of `select`; see `aesm2.routing.interventions`.
         """
-        return self.from_embedding(self.embedding(batch.fields), batch.scenarios, generator)
+        x = self.embedding(batch.fields)
+        return self.from_embedding(x, batch.scenarios, generator, intervene)
 
     def from_embedding(
-        self, x: Tensor, scenarios: Tensor, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        scenarios: Tensor,
+        generator: torch.Generator | None = None,
+        intervene: InterveneIn | None = None,
     ) -> Output:
         """Predict from the embedded fields x, (rows, fields · dim), and scenarios, (rows, L)."""
-        noise = self._noise(generator)
-        embedded = [e(scenarios[:, i]) for i, e in enumerate(self.scenario_embedding)]  # s_1 … s_L
         if self.config.scenario_features:
-            x = torch.cat([x, *embedded], dim=1)
+            x = torch.cat([x, *self._embedded(scenarios)], dim=1)
+        return self.from_layer(0, x, scenarios, generator, intervene)
+
+    def from_layer(
+        self,
+        first: int,
+        x: Tensor,
+        scenarios: Tensor,
+        generator: torch.Generator | None = None,
+        intervene: InterveneIn | None = None,
+    ) -> Output:
+        """Predict from the input of layer number `first`, running it and those after it.
+
+        x: (rows, width); of a task layer after the first, (T, rows, width). The output has the
+        routings of the layers that ran.
+        """
+        noise = self._noise(generator)
+        embedded = self._embedded(scenarios)  # s_1 … s_L
+        own: list[Intervene | None] = [None] * len(self.layers)
+        if intervene is not None:
+            own = [functools.partial(intervene, number) for number in range(len(own))]
         routings: list[Routing] = []
-        for level, layer in zip(self.layer_level, self.scenario_layers, strict=True):
-            own = self.scenario_embedding[level].weight if layer.gate_own is not None else None
-            seen = embedded[: level + 1] if own is None else embedded[:level]
+        levels = zip(self.layer_level, self.scenario_layers, own, strict=False)
+        for level, layer, choice in itertools.islice(levels, first, None):
+            gates = self.scenario_embedding[level].weight if layer.gate_own is not None else None
+            seen = embedded[: level + 1] if gates is None else embedded[:level]
             context = torch.cat(seen, dim=1) if seen else None
-            routings.append(layer(x, context, scenarios[:, level], own, noise))
+            routings.append(layer(x, context, scenarios[:, level], gates, noise, choice))
             x = routings[-1].output
-        z, context = x.unsqueeze(0), torch.cat(embedded, dim=1)  # (1, rows, width): for all tasks
-        for layer in self.task_layers:
-            routings.append(layer(z, context, self.task_embedding, noise))
+        z = x.unsqueeze(0) if x.dim() == 2 else x  # (1, rows, width): for all tasks
+        context = torch.cat(embedded, dim=1)
+        scenario_layers = len(self.scenario_layers)
+        tasks = zip(self.task_layers, own[scenario_layers:], strict=True)
+        for layer, choice in itertools.islice(tasks, max(0, first - scenario_layers), None):
+            routings.append(layer(z, context, self.task_embedding, noise, choice))
             z = routings[-1].output  # (T, rows, width)
         logits = self.towers(z)
         return Output(logits, along_chain(logits, self.schema.parents), tuple(routings))
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """All layers that select, in order of computation."""
+        return [*self.scenario_layers, *self.task_layers]
+
+    def _embedded(self, scenarios: Tensor) -> list[Tensor]:
+        return [e(scenarios[:, level]) for level, e in enumerate(self.scenario_embedding)]
 
     def _noise(self, generator: torch.Generator | None) -> GateNoise | None:
         if not self.training or self.config.noise_scale == 0:

@@ -19,6 +19,7 @@ from aesm2.errors import InputError
 from aesm2.inference import outputs
 from aesm2.layers.moe import Routing
 from aesm2.models import AESM2, Model
+from aesm2.models.aesm2 import InterveneIn
 
 Kind = Literal["scenario", "task"]
 
@@ -209,8 +210,10 @@ def layer_specs(model: Model) -> tuple[LayerSpec, ...]:
     return tuple(specs)
 
 
-def trace(model: Model, batch: Batch, index: pd.Index) -> RoutingTrace:
-    """Trace every row of a batch; `index` names the rows.
+def trace(
+    model: Model, batch: Batch, index: pd.Index, intervene: InterveneIn | None = None
+) -> RoutingTrace:
+    """Trace every row of a batch; `index` names the rows; intervene: see `AESM2.forward`.
 
     Raises InputError for a model that has no expert selection.
     """
@@ -219,7 +222,7 @@ def trace(model: Model, batch: Batch, index: pd.Index) -> RoutingTrace:
         raise InputError(f"model '{model.config.name}' has no expert selection to trace")
     routings: list[list[Routing]] = [[] for _ in specs]
     logits, log_probability = [], []
-    for _, output in outputs(model, batch):
+    for _, output in outputs(model, batch, intervene=intervene):
         logits.append(output.logits.cpu())
         log_probability.append(output.log_probability.cpu())
         for parts, routing in zip(routings, output.routings, strict=True):

@@ -90,6 +90,23 @@ class Visitor:
         self.ready()
         return self
 
+    def go(self, name: str) -> None:
+        """Go to a page by the menu: Home stands in it, the others below the headings."""
+        home = self.page.get_by_test_id("stTopNavLink").filter(has_text=name)
+        if home.count():
+            home.click()
+            return
+        item = self.page.get_by_role("menuitem", name=name, exact=True)
+        for section in self.page.get_by_test_id("stTopNavSection").all():
+            section.click()
+            expect(self.page.get_by_role("menuitem").first).to_be_visible()
+            if item.count():
+                item.click()
+                return
+            self.page.keyboard.press("Escape")
+            expect(self.page.get_by_role("menuitem")).to_have_count(0)
+        pytest.fail(f"the menu has no page '{name}'")
+
     def ready(self) -> None:
         """Wait until the script has run to its end and every chart is drawn."""
         expect(self.page.locator(".st-key-global-bar")).to_be_visible()

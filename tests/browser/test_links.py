@@ -35,7 +35,7 @@ def test_a_copied_address_shows_the_same_to_somebody_else(visit: Visit) -> None:
 def test_the_view_goes_along_from_page_to_page(visit: Visit) -> None:
     visitor = visit().open("lens", s__tab="2", layer="task.1", task="ctr")
     for name in ("Utilisation Atlas", "Training curves", "Home", "Instance Lens"):
-        visitor.page.get_by_role("link", name=name).click()
+        visitor.go(name)
         visitor.shows(s__tab="2", layer="task.1", task="ctr")
         visitor.ready()
         expect(visitor.chosen("layer")).to_have_value("task.1")
@@ -46,7 +46,7 @@ def test_back_leads_to_the_page_before(visit: Visit) -> None:
     visitor.pick("layer", "activity.1")
     visitor.shows(layer="activity.1")
     visitor.ready()
-    visitor.page.get_by_role("link", name="Training curves").click()
+    visitor.go("Training curves")
     expect(visitor.page.get_by_role("heading", name="Training curves")).to_be_visible()
     visitor.shows(layer="activity.1")
     visitor.ready()

@@ -67,9 +67,9 @@ def test_a_role_is_changed_in_the_table(visit: Visit, tmp_path: Path) -> None:
     page.keyboard.press("Enter")
     expect(tasks).to_contain_text("3")
     expect(page.get_by_text("clicked: clicked is ja.")).to_be_visible()
-    page.get_by_role("link", name="Home").click()
+    visitor.go("Home")
     visitor.ready()
-    page.get_by_role("link", name="Your data").click()
+    visitor.go("Your data")
     expect(tasks).to_contain_text("3")
 
 

@@ -50,7 +50,7 @@ def test_every_page_shows_its_content(visit: Visit, width: int, theme: str) -> N
 def test_the_menu_leads_to_every_page(visit: Visit) -> None:
     visitor = visit().open()
     for path, (heading, _) in list(PAGES.items())[1:]:
-        visitor.page.get_by_role("link", name=NAMES[path], exact=True).click()
+        visitor.go(NAMES[path])
         expect(visitor.page.get_by_role("heading", level=2).first).to_contain_text(heading)
         visitor.ready()
         assert visitor.path == f"/{path}"

@@ -46,7 +46,7 @@ def test_good_rows_are_shown_in_the_lens_and_the_atlas(
     visitor.ready()
     assert visitor.view["rows"].startswith("upload:")
     visitor.page.keyboard.press("Escape")
-    visitor.page.get_by_role("link", name="Utilisation Atlas").click()
+    visitor.go("Utilisation Atlas")
     expect(visitor.chosen("rows")).to_have_value("Uploaded: mine.csv")
     visitor.ready()
     visitor.page.wait_for_function(TOTAL)  # the rows' counts along the axis add up
