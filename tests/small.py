@@ -17,6 +17,7 @@ import pandas as pd
 from aesm2.config import Config, parse
 from aesm2.data.dataset import Dataset
 from aesm2.training.loop import train
+from aesm2.training.run import RECORDS
 
 DESCRIPTION = """
 name = "shop"
@@ -190,7 +191,7 @@ def copy_checkpoint(target: Path) -> Path:
 def lines(file: Path) -> list[dict[str, Any]]:
     """Every line of a JSON lines file, without what depends on the clock."""
     values = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    clock = ("seconds", "rows_per_second")
+    clock = ("seconds", "rows_per_second", "peak_mb")
     return [{k: v for k, v in value.items() if k not in clock} for value in values]
 
 
@@ -201,7 +202,7 @@ def result(of: Path) -> dict[str, Any]:
     found: dict[str, Any] = {name: (made / name).read_bytes() for name in names}
     found |= {name: lines(made / name) for name in ("history.jsonl", "utilisation.jsonl")}
     found["reference"] = (made / "reference.safetensors").read_bytes()
-    found["records"] = [lines(of / name) for name in ("history.jsonl", "utilisation.jsonl")]
+    found["records"] = [lines(of / name) for name in RECORDS]
     found["steps"] = json.loads((made / "checkpoint.json").read_text(encoding="utf-8"))["steps"]
     return found
 

@@ -39,6 +39,9 @@ def train_command(
         int | None, typer.Option(help="Seed, instead of the configured one", min=0, max=2**63 - 1)
     ] = None,
     device: Device = "auto",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files as well, to RUN/tensorboard")
+    ] = False,
 ) -> None:
     """Train a model; Ctrl-C stops it, keeping a checkpoint of the best weights so far."""
     configured = read_config(config) if config else None
@@ -48,7 +51,9 @@ def train_command(
         training = configured.training.model_copy(update={"seed": seed})
         configured = configured.model_copy(update={"training": training})
     try:
-        path = train(Dataset.open(dataset), configured, run, resume, device)
+        path = train(
+            Dataset.open(dataset), configured, run, resume, device, tensorboard=tensorboard
+        )
     except Interrupted:
         say(f"stopped; the best weights so far are in {run / 'checkpoint'}")
         say(f"go on with: aesm2 train {dataset} --run {run} --resume")

@@ -1,8 +1,6 @@
 """How long a training will take and how much memory, from a few steps of it on this machine."""
 
 import math
-import resource
-import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,20 +14,23 @@ from aesm2.evidence.rows import encode_rows
 from aesm2.inference import probabilities
 from aesm2.losses import loss_terms
 from aesm2.training.loop import build_seeded
+from aesm2.training.meter import peak_megabytes
 
 WARM, TIMED = 2, 6  # steps
+MEASUREMENTS = 12
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a training takes that goes through all its epochs; early stopping may end it sooner.
 
-    rows: of the training split. parameters: of the model. steps: of the optimizer, in all.
+    rows: of the training split. parameters: of the model. epochs, steps: of the optimizer, in all.
     start: seconds until the first step. step, validation: seconds of one. memory: peak in MB.
     """
 
     rows: int
     parameters: int
+    epochs: int
     steps: int
     start: float
     step: float
@@ -41,6 +42,17 @@ class Estimate:
     def seconds(self) -> float:
         """All in all."""
         return self.start + self.steps * self.step + self.validations * self.validation
+
+    def within(self, seconds: float) -> tuple[int, int]:
+        """Return epochs that fit, at least one, and the steps between two measurements.
+
+        There are about MEASUREMENTS of them, so that there is something to watch; never less often
+        than once an epoch.
+        """
+        per_epoch = self.steps // self.epochs
+        left = seconds - self.start - MEASUREMENTS * self.validation
+        epochs = max(1, int(left / (per_epoch * self.step)))
+        return epochs, max(1, min(per_epoch, epochs * per_epoch // MEASUREMENTS))
 
     def to_json(self) -> dict[str, Any]:
         """Return its values and their sum."""
@@ -85,15 +97,11 @@ def estimate(dataset: Dataset, config: Config, device: str = "auto") -> Estimate
     return Estimate(
         rows=len(rows.batches["train"]),
         parameters=sum(p.numel() for p in model.parameters()),
+        epochs=training.epochs,
         steps=steps,
         start=start,
         step=per_step,
         validation=validation,
         validations=math.ceil(steps / (training.evaluate_every or per_epoch)),
-        memory=_peak_megabytes(),
+        memory=peak_megabytes(),
     )
-
-
-def _peak_megabytes() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024**2 if sys.platform == "darwin" else 1024)

@@ -131,16 +131,55 @@ class Job:
         return ["train", order.dataset, *run, *more]
 
 
+class Trouble(StrEnum):
+    """What ended a process that should not have ended."""
+
+    MEMORY = "memory"
+    DIVERGED = "diverged"
+    SIGNAL = "signal"
+    OTHER = "other"
+
+
+def diagnose(outcome: Mapping[str, Any]) -> Trouble | None:
+    """Tell what went wrong; None where nothing did."""
+    code, said = outcome.get("code", 0), str(outcome.get("said", ""))
+    if code in STOPPED_BY_US:
+        return None
+    if code == -9 or "out of memory" in said.lower() or "MemoryError" in said:
+        return Trouble.MEMORY
+    if code < 0:
+        return Trouble.SIGNAL
+    return Trouble.DIVERGED if "training diverged" in said else Trouble.OTHER
+
+
 def trouble(outcome: Mapping[str, Any]) -> str:
     """Say in words what ended a process, and what to do; "" where nothing went wrong."""
-    code, said = outcome.get("code", 0), outcome.get("said", "")
-    if code in STOPPED_BY_US:
+    found, code = diagnose(outcome), outcome.get("code", 0)
+    said = str(outcome.get("said", "")).removeprefix("aesm2: ")
+    if found is None:
         return ""
-    if code == -9 or "out of memory" in said.lower() or "MemoryError" in said:
+    if found is Trouble.MEMORY:
         return (
-            "The process was killed, most likely because the memory was full. Branch the run with"
-            " a smaller batch, or free memory and resume: it goes on from its last measurement."
+            "The process was killed, most likely because the memory was full. Go on with a smaller"
+            " batch, or free memory and resume: it goes on from its last measurement."
         )
-    if code < 0:
+    if found is Trouble.SIGNAL:
         return f"The process was ended by signal {-code}. Resume: nothing measured is lost."
-    return said.removeprefix("aesm2: ") or f"The process ended with code {code} and said nothing."
+    if found is Trouble.DIVERGED:
+        return f"{said}. The run stands at its last measurement, where all was finite."
+    return said or f"The process ended with code {code} and said nothing."
+
+
+def remedied(config: Config, found: Trouble | None) -> Config | None:
+    """Return a configuration that may do better: half the batch, a tenth of the learning rate.
+
+    None where there is no such remedy.
+    """
+    training = config.training
+    if found is Trouble.MEMORY and training.batch_size > 1:
+        changed: dict[str, Any] = {"batch_size": training.batch_size // 2}
+    elif found is Trouble.DIVERGED:
+        changed = {"learning_rate": float(f"{training.learning_rate / 10:.6g}")}
+    else:
+        return None
+    return config.model_copy(update={"training": training.model_copy(update=changed)})

@@ -21,7 +21,6 @@ from aesm2.errors import InputError
 from aesm2.files import write_atomically
 from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
 from aesm2.lock import holder, holding
-from aesm2.training.run import Run
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TRASH, QUEUE_LOCK = ".trash", ".queue.lock"
@@ -92,13 +91,14 @@ class Lab:
         )
         self.wish(job, Wish.RUN)
 
-    def branch(self, job: Job, name: str, config: Config) -> Job:
+    def branch(self, job: Job, name: str, config: Config, best: bool = False) -> Job:
         """Queue a new run that goes on from where another was last saved, configured differently.
 
-        The model must be the same; how it is trained may differ.
+        The model must be the same; how it is trained may differ. best: from the weights of its best
+        measurement instead, with a fresh optimizer.
         """
-        position = job.run.position()
-        if position is None:
+        self._require_idle(job)
+        if job.run.position() is None:
             raise InputError(f"'{job.name}' has saved nothing yet; branch it after a measurement")
         if config.model != job.config().model:
             raise InputError("a branch keeps its model; start a new run for another")
@@ -108,17 +108,32 @@ class Lab:
                 raise InputError(f"'{name}' is taken, or is no name for a run")
             part = self.root / f".{name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            shutil.copytree(
-                job.folder, part, ignore=shutil.ignore_patterns("checkpoint", "halt", ".*")
-            )
+            left_out = shutil.ignore_patterns("checkpoint", "halt", "tensorboard", ".*")
+            shutil.copytree(job.folder, part, ignore=left_out)
             branched = Job(part)
-            Run(part).extend(config)
+            if best:
+                branched.run.rewind()
+            branched.run.extend(config)
             (part / OUTCOME).unlink(missing_ok=True)
-            notes = f"branched from {job.name} at step {position.step:,}"
+            notes = f"branched from {job.name} at step {branched.position().step:,}"
             branched.put(Order(dataset=order.dataset, device=order.device, ticket=self._ticket(),
                                notes=notes))  # fmt: skip
             part.rename(self.root / name)
         return Job(self.root / name)
+
+    def retry(self, job: Job, config: Config) -> Job:
+        """Queue a failed run again, configured differently.
+
+        It goes on from the last measurement, where there was one. The new run is named after the
+        first, with a number.
+        """
+        taken = {path.name for path in self.root.iterdir()}
+        name = next(n for i in range(2, 10_000) if (n := f"{job.name[:58]}-{i}") not in taken)
+        if job.run.position() is not None:
+            return self.branch(job, name, config)
+        order = job.order()
+        notes = f"{job.name} once more"
+        return self.submit(name, Path(order.dataset), config, order.device, notes)
 
     def discard(self, job: Job) -> Path:
         """Move a run that is not at work to the trash; return where it is, for `restore`."""

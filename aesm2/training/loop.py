@@ -4,6 +4,7 @@ A run is repeatable: initial weights, the order of rows and the gate noise come 
 the step alone, so that a resumed run ends in the same weights as an undisturbed one.
 """
 
+import contextlib
 import functools
 import math
 import operator
@@ -31,9 +32,11 @@ from aesm2.evaluation import evaluate, measure, overall_score
 from aesm2.inference import outputs
 from aesm2.losses import LossTerms, loss_terms
 from aesm2.models import Model, Schema, build
+from aesm2.routing import saturation
 from aesm2.routing.trace import layer_specs
 from aesm2.routing.utilisation import count
 from aesm2.selfcheck import reference
+from aesm2.training import events
 from aesm2.training.interrupt import interrupts
 from aesm2.training.meter import Meter, diverged
 from aesm2.training.run import Position, Run
@@ -56,13 +59,18 @@ def train(
     resume: bool = False,
     device: str = "auto",
     progress: bool = True,
+    tensorboard: bool = False,
 ) -> Path:
     """Train a model and return the folder of its checkpoint.
 
     config: None takes that of the run to resume, or the defaults. folder: the run folder.
-    Raises InputError for unusable input, and Interrupted after Ctrl-C.
+    tensorboard: write event files as well. Raises InputError for unusable input, and Interrupted
+    after Ctrl-C.
     """
-    run, target = Run(folder), resolve_device(device)
+    run, target = (
+        Run(folder, events.writer(folder) if tensorboard else None),
+        resolve_device(device),
+    )
     if resume:
         started = run.config()
         if config is not None and started != config:
@@ -131,7 +139,8 @@ class _Fit:
         if state is not None:
             tensors, self.position = state
             model.load_state_dict(_below("model", tensors))
-            self.meter.load(_below("meter", tensors))
+            if meter := _below("meter", tensors):  # not after `Run.rewind`
+                self.meter.load(meter)
             _load_optimizer(self.optimizer, _below("optimizer", tensors))
 
     def run_to_end(
@@ -150,28 +159,28 @@ class _Fit:
             total=last, initial=position.step, disable=not progress, file=sys.stderr, unit="step"
         )
         model.train()
-        while not (position.finished or interrupted or self.run.halt_asked()):
-            epoch, within = divmod(position.step, per_epoch)
-            if epoch != order_epoch:
-                shuffle = _generator(config.seed, epoch, ORDER)
-                order, order_epoch = torch.randperm(len(training), generator=shuffle), epoch
-                order = order.to(device)
-            rows = order[within * config.batch_size : (within + 1) * config.batch_size]
-            noise = _generator(config.seed, position.step, NOISE, device)
-            terms = _step(model, self.optimizer, config, training[rows], task_weights, noise)
-            self.meter.add(terms, len(rows))
-            position.step += 1
-            position.seconds = time.monotonic() - started
-            bar.update()
-            if position.step % config.record_every == 0 or position.step == last:
-                self._record(bar)
-            if position.step % every == 0 or position.step == last:
-                self.meter.check(position.step)
-                _validate(self.run, model, batches["validation"], position)
-                enough = position.evaluations_since_best >= config.patience
-                position.finished = enough or position.step == last
-                self._save()
-        bar.close()
+        with contextlib.closing(bar):  # before an error is told, which is then the last line
+            while not (position.finished or interrupted or self.run.halt_asked()):
+                epoch, within = divmod(position.step, per_epoch)
+                if epoch != order_epoch:
+                    shuffle = _generator(config.seed, epoch, ORDER)
+                    order, order_epoch = torch.randperm(len(training), generator=shuffle), epoch
+                    order = order.to(device)
+                rows = order[within * config.batch_size : (within + 1) * config.batch_size]
+                noise = _generator(config.seed, position.step, NOISE, device)
+                terms = _step(model, self.optimizer, config, training[rows], task_weights, noise)
+                self.meter.add(terms, len(rows))
+                position.step += 1
+                position.seconds = time.monotonic() - started
+                bar.update()
+                if position.step % config.record_every == 0 or position.step >= last:
+                    self._record(bar)
+                if position.step % every == 0 or position.step >= last:
+                    self.meter.check(position.step)
+                    _validate(self.run, model, batches["validation"], position)
+                    enough = position.evaluations_since_best >= config.patience
+                    position.finished = enough or position.step >= last
+                    self._save()
         if not position.finished:
             self._save()
 
@@ -219,7 +228,7 @@ def _validate(run: Run, model: Model, validation: Batch, position: Position) -> 
             counts.append(count(model.schema, specs, part.scenarios, output.routings))
     probability = np.concatenate(predicted)
     if not np.isfinite(probability).all():
-        raise diverged("a prediction", math.nan, position.step)
+        raise diverged([("a prediction", math.nan)], position.step)
     metrics = measure(probability, validation, model.schema, paths=False)
     score = overall_score(metrics)
     if score > position.score:
@@ -239,6 +248,7 @@ def _validate(run: Run, model: Model, validation: Batch, position: Position) -> 
     )
     if counts:
         run.record_utilisation(position.step, functools.reduce(operator.add, counts).to_json())
+        run.record_choices(position.step, saturation.choices(model, saturation.watched(validation)))
 
 
 def _finish(

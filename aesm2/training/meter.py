@@ -1,7 +1,10 @@
 """Running means of a run's losses."""
 
+import math
+import resource
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +15,8 @@ from aesm2.errors import InputError
 from aesm2.losses import LossTerms, squared_norm
 from aesm2.models import Model
 from aesm2.routing.trace import layer_specs
+
+NAMED = 3  # terms that a message lists
 
 
 class Meter:
@@ -27,10 +32,20 @@ class Meter:
         self._rows += rows
 
     def check(self, step: int) -> None:
-        """Raise InputError where a mean since the last reading is not finite."""
-        for term, total in zip(("loss", "kl_specific", "kl_shared"), self._sums, strict=True):
-            if not total.isfinite().all():
-                raise diverged(term, (total / self._rows).tolist(), step)
+        """Raise InputError that names the terms whose mean since the last reading is not finite."""
+        names = (
+            [f"loss of {task}" for task in self._model.schema.tasks],
+            [f"L_sp of {layer}" for layer in self._layers],
+            [f"L_sh of {layer}" for layer in self._layers],
+        )
+        wrong = [
+            (name, value)
+            for group, total in zip(names, self._sums, strict=True)
+            for name, value in zip(group, (total / max(1, self._rows)).tolist(), strict=True)
+            if not math.isfinite(value)
+        ]
+        if wrong:
+            raise diverged(wrong, step)
 
     def read(self, config: TrainingConfig, step: int) -> dict[str, Any]:
         """Return means since the last reading; InputError where one is not finite."""
@@ -42,6 +57,7 @@ class Meter:
             "kl_shared": dict(zip(self._layers, shared, strict=True)),
             "l2": config.l2 * float(squared_norm(self._model)),
             "rows_per_second": round(self._rows / (time.monotonic() - self._since)),
+            "peak_mb": round(peak_megabytes()),
         }
         self._reset()
         return values
@@ -65,8 +81,15 @@ class Meter:
         self._rows, self._since = 0, time.monotonic()
 
 
-def diverged(what: str, value: float | list[float], step: int) -> InputError:
+def diverged(terms: Sequence[tuple[str, float]], step: int) -> InputError:
     """Return the error that says what was no longer finite, and by which step."""
-    return InputError(
-        f"training diverged: {what} is {value} by step {step}; try a lower learning_rate"
-    )
+    said = ", ".join(f"{name} is {value}" for name, value in terms[:NAMED])
+    if len(terms) > NAMED:
+        said += f" and {len(terms) - NAMED} more terms"
+    return InputError(f"training diverged by step {step}: {said}; try a lower learning_rate")
+
+
+def peak_megabytes() -> float:
+    """Peak memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)

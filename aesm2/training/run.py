@@ -4,19 +4,20 @@
     dataset.toml        the dataset description, as it was
     history.jsonl       records: {"kind": "train" | "validation", "step": …, …}
     utilisation.jsonl   counts of choices on the validation rows
+    choices.jsonl       the chosen sets of a few validation rows
     state.safetensors   weights, optimizer and position: where `--resume` goes on
     best.safetensors    weights with the best validation score so far
     checkpoint/         the result
     halt                while it is there, training stops after the step in hand, as after Ctrl-C
     .lock               held by the process that trains here
 
-The state file is replaced atomically, and the two append-only files are cut back to its step on
+The state file is replaced atomically, and the append-only files are cut back to its step on
 resuming, so that a run may be killed at any moment.
 """
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,10 @@ from aesm2.files import append_line, read_json, read_lines, write_atomically, wr
 from aesm2.lock import holding
 
 PRODUCTS = (
-    "history.jsonl", "utilisation.jsonl", "state.safetensors", "best.safetensors", "checkpoint",
+    "history.jsonl", "utilisation.jsonl", "choices.jsonl", "state.safetensors", "best.safetensors",
+    "checkpoint",
 )  # fmt: skip
+RECORDS = ("history.jsonl", "utilisation.jsonl", "choices.jsonl")
 HALT, LOCK = "halt", ".lock"
 
 
@@ -51,9 +54,10 @@ class Position:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder."""
+    """A run folder. listener: told every record of the history, such as `events.Events`."""
 
     folder: Path
+    listener: Callable[[dict[str, Any]], None] | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -120,6 +124,24 @@ class Run:
             self.save_state(tensors, position)
         write_atomically(self.folder / "config.json", config.model_dump_json(indent=2))
 
+    def rewind(self) -> None:
+        """Go back to the weights of the best measurement, with a fresh optimizer.
+
+        InputError where nothing was measured yet.
+        """
+        state, best = self.load_state(), self.folder / "best.safetensors"
+        if state is None or not best.exists():
+            raise InputError(f"{self.folder}: nothing was measured yet")
+        tensors, position = state
+        self.cut(position.best_step)
+        kept = {key: value for key, value in tensors.items() if key.startswith("model.")}
+        weights = read_tensors(best)
+        kept = {key: weights[key.removeprefix("model.")] for key in kept}
+        lines = [line["seconds"] for line in read_lines(self.folder / "history.jsonl")]
+        position.step, position.seconds = position.best_step, max(lines, default=0.0)
+        position.finished, position.evaluations_since_best = False, 0
+        self.save_state(kept, position)
+
     def config(self) -> Config:
         """Read the configuration the run was started with."""
         if not self.exists:
@@ -129,11 +151,18 @@ class Run:
 
     def record(self, kind: str, step: int, **values: Any) -> None:
         """Append one record to the history."""
-        append_line(self.folder / "history.jsonl", {"kind": kind, "step": step} | values)
+        line = {"kind": kind, "step": step} | values
+        append_line(self.folder / "history.jsonl", line)
+        if self.listener is not None:
+            self.listener(line)
 
     def record_utilisation(self, step: int, counts: dict[str, Any]) -> None:
         """Append one snapshot of utilisation."""
         append_line(self.folder / "utilisation.jsonl", {"step": step} | counts)
+
+    def record_choices(self, step: int, choices: dict[str, Any]) -> None:
+        """Append one snapshot of the chosen sets."""
+        append_line(self.folder / "choices.jsonl", {"step": step} | choices)
 
     def check_same_data(self, description: str) -> None:
         """Raise InputError where the dataset description is not the one the run started with."""
@@ -155,11 +184,14 @@ class Run:
         state, position = None, self.position()
         if position is not None:
             state = safetensors.torch.load_file(file), position
-        for name in ("history.jsonl", "utilisation.jsonl"):
-            lines = read_lines(self.folder / name)
-            reached = state[1].step if state else 0
-            write_lines(self.folder / name, (line for line in lines if line["step"] <= reached))
+        self.cut(state[1].step if state else 0)
         return state
+
+    def cut(self, step: int) -> None:
+        """Drop the records after a step."""
+        for name in RECORDS:
+            lines = read_lines(self.folder / name)
+            write_lines(self.folder / name, (line for line in lines if line["step"] <= step))
 
     def position(self) -> Position | None:
         """Return where the saved state stands, without its tensors; None where there is none."""
@@ -181,7 +213,12 @@ class Run:
         """Put the best weights into the model; where there are none yet, leave it as it is."""
         file = self.folder / "best.safetensors"
         if file.exists():
-            try:
-                model.load_state_dict(safetensors.torch.load_file(file))
-            except SafetensorError as error:
-                raise InputError(f"{file}: not a valid safetensors file: {error}") from None
+            model.load_state_dict(read_tensors(file))
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; InputError where it is none."""
+    try:
+        return safetensors.torch.load_file(file)
+    except SafetensorError as error:
+        raise InputError(f"{file}: not a valid safetensors file: {error}") from None

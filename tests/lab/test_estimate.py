@@ -24,9 +24,11 @@ def test_counts_are_those_of_the_run() -> None:
 
 
 def test_the_sum_by_hand() -> None:
-    found = Estimate(rows=100, parameters=1, steps=20, start=5, step=0.1, validation=1,
+    found = Estimate(rows=100, parameters=1, epochs=2, steps=20, start=5, step=0.1, validation=1,
                      validations=2, memory=1)  # fmt: skip
     assert found.seconds == 5 + 2 + 2
+    assert found.within(30) == (13, 10)  # 30 − 5 − 12 · 1 = 13 s at 1 s an epoch, 130 / 12 steps
+    assert found.within(1) == (1, 1)  # at least one epoch
 
 
 def test_the_command(tmp_path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from aesm2.errors import InputError
 from aesm2.lab import worker
-from aesm2.lab.job import Job, Status, Wish, trouble
+from aesm2.lab.job import Job, Status, Wish, diagnose, remedied, trouble
 from aesm2.lab.queue import Lab
 from aesm2.lock import holder, holding
 from aesm2.training.run import LOCK
@@ -171,6 +171,70 @@ def test_a_branch_goes_on_from_there_and_leaves_the_first_alone(lab: Lab) -> Non
         lab.branch(first, "second", config)
 
 
+def test_a_branch_that_is_past_its_end_takes_one_step_and_ends(lab: Lab) -> None:
+    first = submit(lab, "first", epochs=2)
+    worker.work(lab, "cpu")
+    branch = lab.branch(first, "coarse", small.config(epochs=1, batch_size=364))
+    worker.work(lab, "cpu")
+    assert branch.status() is Status.FINISHED
+    assert branch.position().step == first.position().step + 1
+
+
+def test_a_branch_from_the_best_measurement_has_its_weights_and_its_history(lab: Lab) -> None:
+    first = submit(lab, "first", epochs=6, learning_rate=0.3)  # it gets worse before it ends
+    worker.work(lab, "cpu")
+    position = first.position()
+    assert position.best_step < position.step
+    branch = lab.branch(first, "second", small.config(epochs=6, learning_rate=1e-3), best=True)
+    assert branch.position().step == position.best_step
+    state = safetensors.torch.load_file(branch.folder / "state.safetensors")
+    best = safetensors.torch.load_file(first.folder / "best.safetensors")
+    assert same({key.removeprefix("model."): value for key, value in state.items()}, best)
+    assert max(line["step"] for line in small.lines(branch.folder / "history.jsonl")) == (
+        position.best_step
+    )
+    worker.work(lab, "cpu")
+    assert branch.status() is Status.FINISHED
+    assert branch.position().step == position.step
+
+
+def test_a_run_that_ran_out_of_memory_goes_on_with_half_the_batch(lab: Lab) -> None:
+    job = submit(lab, "big", epochs=1)
+    (job.folder / "log.txt").write_text("MemoryError")
+    job.end(1)
+    assert job.status() is Status.FAILED
+    config = remedied(job.config(), diagnose(job.outcome()))
+    assert config is not None
+    assert config.training.batch_size == job.config().training.batch_size // 2
+    again = lab.retry(job, config)
+    assert again.name == "big-2"
+    worker.work(lab, "cpu")
+    assert again.status() is Status.FINISHED
+    assert again.position().step == -(-364 // 32)
+
+
+def test_a_diverged_run_goes_on_from_where_all_was_finite(lab: Lab) -> None:
+    job = submit(lab, "wild", epochs=2)
+    worker.work(lab, "cpu")
+    lab.extend(job, 1)
+    config = job.config()
+    wild = config.training.model_copy(update={"learning_rate": 1e30})
+    job.run.extend(config.model_copy(update={"training": wild}))
+    step = job.position().step
+    worker.work(lab, "cpu")
+    assert job.status() is Status.FAILED
+    assert "loss of" in trouble(job.outcome())
+    assert job.position().step == step
+    calmer = remedied(job.config(), diagnose(job.outcome()))
+    assert calmer is not None
+    assert calmer.training.learning_rate == 1e29
+    calm = calmer.model_copy(update={"training": config.training})
+    again = lab.retry(job, calm)
+    assert again.position().step == step
+    worker.work(lab, "cpu")
+    assert again.status() is Status.FINISHED
+
+
 def test_what_cannot_be_says_why_and_loses_nothing(lab: Lab) -> None:
     job = submit(lab, "one")
     for name in ("one", "", "../out", ".hidden", "a/b", "x" * 65):
@@ -181,7 +245,12 @@ def test_what_cannot_be_says_why_and_loses_nothing(lab: Lab) -> None:
     with pytest.raises(InputError, match="no run 'nobody'"):
         lab.job("nobody")
     with holding(job.folder / LOCK):
-        for refused in (lambda: lab.discard(job), lambda: lab.extend(job, 1)):
+        refusals = (
+            lambda: lab.discard(job),
+            lambda: lab.extend(job, 1),
+            lambda: lab.branch(job, "two", job.config()),
+        )
+        for refused in refusals:
             with pytest.raises(InputError, match="is at work"):
                 refused()
     assert [own.name for own in lab.jobs()] == ["one"]

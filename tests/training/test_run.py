@@ -365,6 +365,7 @@ def test_a_run_leaves_these_files_and_no_other() -> None:
         ".lock",
         "best.safetensors",
         "checkpoint",
+        "choices.jsonl",
         "config.json",
         "dataset.toml",
         "history.jsonl",
