@@ -166,6 +166,12 @@ def load(path: str | Path, device: str = "auto") -> Checkpoint:
     )
 
 
+def load_evaluation(path: Path) -> pd.DataFrame:
+    """Read what a checkpoint was measured with, verified, without opening its model."""
+    _verified_manifest(path)
+    return _read_frame(path / "evaluation.jsonl")
+
+
 def save(
     path: Path,
     name: str,

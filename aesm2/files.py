@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and files of one JSON value a line."""
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterable
@@ -57,3 +58,23 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+TRASH = ".trash"
+
+
+def to_trash(folder: Path) -> Path:
+    """Move a folder to the trash beside it; return where it is, for `from_trash`."""
+    trash = folder.parent / TRASH
+    trash.mkdir(exist_ok=True)
+    places = (trash / f"{folder.name}~{i}" for i in itertools.count())
+    place = next(place for place in places if not place.exists())
+    return folder.rename(place)
+
+
+def from_trash(place: Path) -> Path:
+    """Take a folder back from the trash; InputError where its name is taken by now."""
+    folder = place.parents[1] / place.name.rpartition("~")[0]
+    if folder.exists():
+        raise InputError(f"there is a '{folder.name}' again; rename or discard it first")
+    return place.rename(folder)

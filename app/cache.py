@@ -38,6 +38,7 @@ from aesm2.routing.utilisation import utilisation as compute_utilisation
 
 Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
+SHIPPED = ("kuairand", "kuairand-noaux", "alipay-sim")
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,23 @@ def settle_imports() -> None:
 
 
 def catalogue() -> dict[str, Path]:
-    """Return the checkpoints there are, by id: those shipped, then those of runs."""
-    shipped = {m.parent.name: m.parent for m in sorted(ROOT.glob(f"checkpoints/*/{MANIFEST}"))}
+    """Return the checkpoints there are, by id: those shipped, the user's, then those of runs."""
+    places = [ROOT / "checkpoints", checkpoint_home()]
+    kept = {m.parent.name: m.parent for p in places for m in sorted(p.glob(f"*/{MANIFEST}"))}
+    kept = {name: folder for name, folder in kept.items() if not name.startswith(".")}
     runs = sorted(ROOT.glob(f"runs/*/checkpoint/{MANIFEST}"))
-    return shipped | {f"runs/{m.parents[1].name}": m.parent for m in runs}
+    return kept | {f"runs/{m.parents[1].name}": m.parent for m in runs}
+
+
+def checkpoint_home() -> Path:
+    """The folder that takes promoted and imported checkpoints: $AESM2_CHECKPOINTS, or here."""
+    return next(iter(_named_places("AESM2_CHECKPOINTS")), ROOT / "checkpoints")
+
+
+def removable() -> dict[str, Path]:
+    """Return the checkpoints that the user may remove: those of `checkpoint_home`, not shipped."""
+    home = checkpoint_home()
+    return {n: f for n, f in catalogue().items() if f.parent == home and n not in SHIPPED}
 
 
 def opened(folder: Path, device: str) -> Opened:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from aesm2.config import Config
 from aesm2.errors import InputError
 from aesm2.files import read_lines
-from aesm2.lab.job import Job, Status, Wish, trouble
+from aesm2.lab.job import Job, Status, Wish, diagnose, remedied, trouble
 from aesm2.lab.queue import Lab
 from app import cache, state, widgets
 
@@ -34,7 +35,7 @@ def table(jobs: list[Job]) -> pd.DataFrame:
     lines = []
     for job in reversed(jobs):
         status, order, position = job.status(), job.order(), job.position()
-        waits = f", {len(lab().ahead(job))} ahead" if status is Status.QUEUED else ""
+        waits = _waits(job) if status is Status.QUEUED else ""
         score = 100 * position.score if position.score > 0 else None
         lines.append({
             "run": job.name, "status": f"{status}{waits}", "step": _reached(job),
@@ -42,6 +43,16 @@ def table(jobs: list[Job]) -> pd.DataFrame:
             "device": order.device, "seed": job.config().training.seed, "notes": order.notes,
         })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def _waits(job: Job) -> str:
+    """Say whose turn it is."""
+    ahead = lab().ahead(job)
+    if not ahead:
+        return ", it is next"
+    return f", {len(ahead)} ahead: {', '.join(other.name for other in ahead[:3])}" + (
+        "…" if len(ahead) > 3 else ""
+    )
 
 
 def _reached(job: Job) -> int:
@@ -74,9 +85,30 @@ def steer(job: Job) -> None:
                     "early stopping starts to count anew")  # fmt: skip
         if not status.active:
             _button("Discard", "delete", lambda: _discard(job), "it can be undone")
-    said = trouble(job.outcome()) if status is Status.FAILED else ""
+    if status is Status.FAILED:
+        _failed(job)
+
+
+def _failed(job: Job) -> None:
+    """Say what ended a run, and offer what may help."""
+    outcome = job.outcome()
+    said = trouble(outcome)
     if said:
         st.error(widgets.escaped(said), icon=":material/error:")
+    remedy = remedied(job.config(), diagnose(outcome))
+    if remedy is None:
+        return
+    training = remedy.training
+    label = (
+        f"Go on with batches of {training.batch_size:,}"
+        if training.batch_size != job.config().training.batch_size
+        else f"Go on with learning rate {training.learning_rate:g}"
+    )
+    _button(label, "healing", lambda: _retry(job, remedy), "as a new run; this one stays")
+
+
+def _retry(job: Job, config: Config) -> None:
+    state.put(run=lab().retry(job, config).name)
 
 
 def told() -> None:

@@ -1,106 +1,109 @@
-"""The Training Lab: one run as it learns."""
+"""The Training Lab: runs as they learn, one or several laid over each other."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from aesm2.data.description import DESCRIPTION, Description, read_description
-from aesm2.data.schema import Schema
+from aesm2.data.scenarios import OVERALL
 from aesm2.files import read_lines
-from aesm2.lab.alarms import alarms, roles_over_time
 from aesm2.lab.job import Job, Status
-from aesm2.models import build
-from aesm2.plots import roles as roles_plot
 from aesm2.plots import training as training_plot
 from aesm2.plots.style import provenance
-from aesm2.routing.trace import layer_specs
 from aesm2.training import history
 from app import curves, widgets
 
-ROLES = widgets.Explanation(
-    "What each expert was for, from measurement to measurement: the rows are experts, time goes to"
-    " the right.",
-    "The role an expert was chosen in more often; “both” where the two are within a tenth of each"
-    " other, “unselected” where less than 1 % of the choices took it. Shares are over all"
-    " validation rows and, in a task layer, over its tasks.",
-    "",
-    "Eq. 10 and 12, §3.3",
-)
+Records = list[dict[str, Any]]
 
 
-def section(job: Job) -> None:
-    """Draw the numbers, alarms and curves of a run."""
-    records = read_lines(job.folder / "history.jsonl")
-    if not records:
-        waiting = job.status() in (Status.QUEUED, Status.RUNNING)
-        st.info("The data are being read; the first records come in a moment." if waiting
-                else "This run has recorded nothing.", icon=":material/info:")  # fmt: skip
-        return
-    config, described = job.config(), read_description(job.folder / DESCRIPTION)
-    stamp = f"{provenance(described)}; run {job.name}"
-    _numbers(job, records)
-    frames = _unsmoothed(job, history.loss_frame(records, config.training), ["term"])
-    widgets.chart(
-        training_plot.losses_figure(frames, "step", stamp), "lab-losses",
-        "Loss by term, as it enters the sum", curves.LOSSES, training_plot.curves_table(frames),
-        "Terms of the loss over training",
-    )  # fmt: skip
-    measured = _unsmoothed(job, history.validation_frame(records), ["task", "scope", "scenario"])
-    if len(measured[job.name]):
-        best = {job.name: job.position().best_step}
-        widgets.chart(
-            training_plot.validation_figure(measured, best, described, "step", stamp),
-            "lab-validation", "Validation AUC × 100", curves.VALIDATION,
-            training_plot.curves_table(measured), "Validation AUC over training",
-        )  # fmt: skip
-    sharp = _unsmoothed(job, history.divergence_frame(records), ["layer", "role"])
-    if len(sharp[job.name]):
-        widgets.chart(
-            training_plot.divergence_figure(sharp, "step", stamp), "lab-divergences",
-            "How sharp the selection is: Σ KL over the chosen experts", curves.DIVERGENCE,
-            training_plot.curves_table(sharp), "Sums of KL by layer and role over training",
-        )  # fmt: skip
-    _experts(job, described, stamp)
+def records(job: Job) -> Records:
+    """Return what a run has recorded."""
+    return read_lines(job.folder / "history.jsonl")
 
 
-def _unsmoothed(job: Job, frame: pd.DataFrame, by: list[str]) -> dict[str, pd.DataFrame]:
-    return {job.name: history.smoothed(frame, 0.0, by)}
+def described(job: Job) -> Description:
+    """Return the description of the data of a run that has begun."""
+    return read_description(job.folder / DESCRIPTION)
 
 
-def _numbers(job: Job, records: list[dict[str, Any]]) -> None:
-    told, position, config = history.facts(records), job.position(), job.config()
+def stamp(job: Job) -> str:
+    """Return where the data of a run come from, and its name, for charts."""
+    return f"{provenance(described(job))}; run {job.name}"
+
+
+def nothing_yet(job: Job) -> None:
+    """Say that there is nothing to see, and why."""
+    waiting = job.status() in (Status.QUEUED, Status.RUNNING)
+    st.info("The data are being read; the first records come in a moment." if waiting
+            else "This run has recorded nothing.", icon=":material/info:")  # fmt: skip
+
+
+def numbers(job: Job) -> None:
+    """Draw where a run is: step, score, time, what is left of it, speed, memory."""
+    told, position, config = history.facts(records(job)), job.position(), job.config()
+    working = job.status().active
     with st.container(horizontal=True, key="lab-facts"):
         st.metric("Step", f"{told.steps:,}", border=True, width=120)
         best = f"{100 * position.score:.2f}" if position.score > 0 else "not measured"
-        st.metric(
-            "Best AUC × 100",
-            best,
-            border=True,
-            width=160,
-            help="on validation, mean over the tasks; the weights of that step are kept",
-        )
-        st.metric("Time", curves.duration(told.seconds), border=True, width=140)
+        st.metric("Best AUC × 100", best, border=True, width=165, help=BEST)
+        st.metric("Time", curves.duration(told.seconds), border=True, width=180)
+        if working and not math.isnan(told.left):
+            st.metric(
+                "Left, at most", curves.duration(told.left), border=True, width=140, help=LEFT
+            )
         st.metric("Rows/s", f"{told.rows_per_second:,.0f}", border=True, width=140)
+        if not math.isnan(told.peak_mb):
+            st.metric("Memory", f"{told.peak_mb:,.0f} MB", border=True, width=165,
+                      help="peak of the process that trains")  # fmt: skip
         st.caption(f"seed {config.training.seed}, at most {config.training.epochs} epochs",
                    width=180)  # fmt: skip
 
 
-def _experts(job: Job, described: Description, stamp: str) -> None:
-    schema = Schema(
-        fields=(2,) * len(described.fields),  # the layers do not depend on them
-        levels=tuple(level.scenarios for level in described.level),
-        level_names=tuple(level.name for level in described.level),
-        tasks=tuple(task.name for task in described.task),
-        parents=described.parents,
-    )
-    specs = layer_specs(build(job.config().model, schema))
-    found = history.snapshots(read_lines(job.folder / "utilisation.jsonl"), schema, specs)
-    for said in alarms(found):
-        st.warning(widgets.escaped(said), icon=":material/warning:")
-    roles = roles_over_time(found)
-    if len(roles):
+def learning(jobs: list[Job]) -> None:
+    """Draw the curves of a run, and of those it is compared with."""
+    found = {job.name: (job, records(job)) for job in jobs}
+    first = jobs[0]
+    marked = stamp(first) + "".join(f", {job.name}" for job in jobs[1:])
+
+    def frames(
+        read: Callable[[Job, Records], pd.DataFrame], by: list[str]
+    ) -> dict[str, pd.DataFrame]:
+        parts = {name: read(job, lines) for name, (job, lines) in found.items()}
+        return {n: history.smoothed(frame, 0.0, by) for n, frame in parts.items() if len(frame)}
+
+    losses = frames(lambda j, r: history.loss_frame(r, j.config().training), ["term"])
+    if losses:
         widgets.chart(
-            roles_plot.roles_figure(roles, stamp), "lab-roles", "What each expert is for", ROLES,
-            roles, "Role of every expert at every measurement",
+            training_plot.losses_figure(losses, "step", marked), "lab-losses",
+            "Loss by term, as it enters the sum", curves.LOSSES,
+            training_plot.curves_table(losses), "Terms of the loss over training",
         )  # fmt: skip
+    measured = frames(
+        lambda _, r: _overall(history.validation_frame(r), len(jobs)), ["task", "scope", "scenario"]
+    )
+    if measured:
+        best = {job.name: job.position().best_step for job in jobs}
+        widgets.chart(
+            training_plot.validation_figure(measured, best, described(first), "step", marked),
+            "lab-validation", "Validation AUC × 100", curves.VALIDATION,
+            training_plot.curves_table(measured), "Validation AUC over training",
+        )  # fmt: skip
+    sharp = frames(lambda _, r: history.divergence_frame(r), ["layer", "role"])
+    if sharp:
+        widgets.chart(
+            training_plot.divergence_figure(sharp, "step", marked), "lab-divergences",
+            "How sharp the selection is: Σ KL over the chosen experts", curves.DIVERGENCE,
+            training_plot.curves_table(sharp), "Sums of KL by layer and role over training",
+        )  # fmt: skip
+
+
+def _overall(frame: pd.DataFrame, runs: int) -> pd.DataFrame:
+    """Keep AUC over all rows only where several runs are laid over each other."""
+    return frame if runs == 1 else frame[frame["scope"] == OVERALL]
+
+
+BEST = "on validation, mean over the tasks; the weights of that step are kept"
+LEFT = "at the pace of the last records; early stopping may end it sooner"

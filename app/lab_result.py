@@ -1,13 +1,17 @@
 """The Training Lab: what becomes of a run's checkpoint, and checkpoints from elsewhere."""
 
+import functools
+from pathlib import Path
+
 import streamlit as st
 
 from aesm2.errors import InputError
+from aesm2.files import from_trash, to_trash
 from aesm2.lab.archive import pack, promote, unpack
 from aesm2.lab.job import Job
 from app import cache, lab, state, widgets
 
-_PROMOTED = "lab-promoted"
+_PROMOTED, _REMOVED = "lab-promoted", "lab-removed"
 
 
 def promotion(job: Job) -> None:
@@ -43,7 +47,7 @@ def importing() -> None:
         name = st.text_input("Name", value=file.name.removesuffix(".zip"), key="lab-import-name")
         if st.button("Import", icon=":material/download_done:", key="lab-import-go"):
             try:
-                unpack(file.getvalue(), cache.ROOT / "checkpoints" / name)
+                unpack(file.getvalue(), cache.checkpoint_home() / name)
             except (InputError, OSError) as error:
                 st.error(f"{widgets.escaped(str(error))}.", icon=":material/error:")
             else:
@@ -51,7 +55,35 @@ def importing() -> None:
                 st.rerun()
 
 
+def removing() -> None:
+    """Draw the user's own checkpoints, each of which can be removed and brought back."""
+    place: Path | None = state.recall(_REMOVED)
+    if place is not None and place.exists():
+        name = place.name.rpartition("~")[0]
+        with st.container(horizontal=True, vertical_alignment="center", key="lab-removed"):
+            st.info(f"The checkpoint “{widgets.escaped(name)}” was removed.",
+                    icon=":material/delete:")  # fmt: skip
+            st.button("Undo", icon=":material/undo:", key="lab-unremove", on_click=lab.attempt,
+                      args=(lambda: from_trash(place),))  # fmt: skip
+    mine = cache.removable()
+    if not mine:
+        return
+    with st.expander("Your checkpoints", icon=":material/inventory_2:"):
+        for name, folder in mine.items():
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"**{widgets.escaped(name)}**", width=320)
+                st.button("Remove", icon=":material/delete:", key=f"lab-remove-{name}",
+                          on_click=lab.attempt, args=(functools.partial(_remove, folder),),
+                          help="it can be undone")  # fmt: skip
+
+
+def _remove(folder: Path) -> None:
+    state.remember(_REMOVED, to_trash(folder))
+    if state.get("checkpoint") == folder.name:
+        state.put(checkpoint="")
+
+
 def _promote(job: Job, name: str, notes: str) -> None:
-    promote(job.run.checkpoint, cache.ROOT / "checkpoints" / name, notes)
+    promote(job.run.checkpoint, cache.checkpoint_home() / name, notes)
     state.put(checkpoint=name)
     state.remember(_PROMOTED, job.name)

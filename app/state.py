@@ -80,6 +80,11 @@ def seed(key: str, value: Any) -> str:
     return key
 
 
+def assign(key: str, value: Any) -> None:
+    """Give a widget a value, before it is drawn."""
+    st.session_state[key] = value
+
+
 def drawn(key: str) -> bool:
     """Whether the widget of a key was drawn in the last run and still holds its changes."""
     return key in st.session_state

@@ -131,7 +131,8 @@ def chart(
 ) -> Any:
     """Draw a chart with its help, and the numbers behind it as a table with a CSV download.
 
-    code: the lines of Python that make it, see `recipes.script`. selectable: return the user's click as Streamlit's event, whose points carry `customdata`.
+    code: the lines of Python that make it, see `recipes.script`. selectable: return the user's
+    click as Streamlit's event, whose points carry `customdata`.
     """
     with st.container(key=f"chart-{key}"):
         titled(title, explanation, code)

@@ -18,12 +18,12 @@ from typing import Any
 
 from aesm2.config import Config
 from aesm2.errors import InputError
-from aesm2.files import write_atomically
+from aesm2.files import from_trash, to_trash, write_atomically
 from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
 from aesm2.lock import holder, holding
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-TRASH, QUEUE_LOCK = ".trash", ".queue.lock"
+QUEUE_LOCK = ".queue.lock"
 
 
 @dataclass(frozen=True)
@@ -138,21 +138,11 @@ class Lab:
     def discard(self, job: Job) -> Path:
         """Move a run that is not at work to the trash; return where it is, for `restore`."""
         self._require_idle(job)
-        trash = self.root / TRASH
-        trash.mkdir(exist_ok=True)
-        place = next(
-            place for i in range(10_000) if not (place := trash / f"{job.name}~{i}").exists()
-        )
-        job.folder.rename(place)
-        return place
+        return to_trash(job.folder)
 
     def restore(self, place: Path) -> Job:
         """Take a run back from the trash; InputError where its name is taken by now."""
-        folder = self.root / place.name.rpartition("~")[0]
-        if folder.exists():
-            raise InputError(f"there is a run '{folder.name}' again; rename or discard it first")
-        place.rename(folder)
-        return Job(folder)
+        return Job(from_trash(place))
 
     def ahead(self, job: Job) -> list[Job]:
         """Return the runs that a queued run waits for, in order."""

@@ -20,6 +20,7 @@ from aesm2.routing.utilisation import Utilisation
 Records = Sequence[Mapping[str, Any]]
 
 SPECIFIC, SHARED, L2, TOTAL = "λ_sp L_sp", "λ_sh L_sh", "γ‖Θ‖²", "total"
+PACE = 40  # records that tell how fast a run goes now
 LOSSES = ("step", "seconds", "term", "kind", "value")
 DIVERGENCES = ("step", "seconds", "layer", "role", "value")
 VALIDATION = ("step", "seconds", "scope", "scenario", "task", "n", "value", "log_loss")
@@ -30,13 +31,16 @@ class Facts:
     """A run in numbers; NaN where no record tells.
 
     steps, seconds: at the last record. rows_per_second: median over the records of training.
-    records: how many there are of training, and of validation.
+    records: how many there are of training, and of validation. peak_mb: memory of the process.
+    left: seconds to the last step at the pace of the last records, if nothing stops it early.
     """
 
     steps: int
     seconds: float
     rows_per_second: float
     records: tuple[int, int]
+    peak_mb: float = math.nan
+    left: float = math.nan
 
 
 def facts(history: Records) -> Facts:
@@ -51,6 +55,8 @@ def facts(history: Records) -> Facts:
         seconds=max(seconds, default=math.nan),
         rows_per_second=float(np.median(known)) if known else math.nan,
         records=(len(train), len(validation)),
+        peak_mb=_number(train[-1].get("peak_mb")) if train else math.nan,
+        left=_left(both),
     )
 
 
@@ -168,6 +174,18 @@ def config_differences(configs: Mapping[str, Config]) -> pd.DataFrame:
         if len(set(written.values())) > 1:
             lines.append({"setting": key} | written)
     return pd.DataFrame(lines, columns=["setting", *flat])
+
+
+def _left(records: Records) -> float:
+    """Seconds to the last step, at the pace of the last PACE records; NaN where it is unknown."""
+    timed = sorted((int(r["step"]), _number(r.get("seconds"))) for r in records if "seconds" in r)[
+        -PACE:
+    ]
+    last = max((_number(r["last_step"]) for r in records if "last_step" in r), default=math.nan)
+    if not timed or timed[-1][0] == timed[0][0]:
+        return math.nan
+    pace = (timed[-1][1] - timed[0][1]) / (timed[-1][0] - timed[0][0])
+    return max(0.0, pace * (last - timed[-1][0]))
 
 
 def _of(history: Records, kind: str) -> list[Mapping[str, Any]]:

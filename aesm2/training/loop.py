@@ -174,7 +174,7 @@ class _Fit:
                 position.seconds = time.monotonic() - started
                 bar.update()
                 if position.step % config.record_every == 0 or position.step >= last:
-                    self._record(bar)
+                    self._record(bar, last)
                 if position.step % every == 0 or position.step >= last:
                     self.meter.check(position.step)
                     _validate(self.run, model, batches["validation"], position)
@@ -184,9 +184,10 @@ class _Fit:
         if not position.finished:
             self._save()
 
-    def _record(self, bar: Progress) -> None:
+    def _record(self, bar: Progress, last: int) -> None:
         position, values = self.position, self.meter.read(self.config, self.position.step)
-        self.run.record("train", position.step, seconds=round(position.seconds, 3), **values)
+        seconds = round(position.seconds, 3)
+        self.run.record("train", position.step, seconds=seconds, last_step=last, **values)
         bar.set_postfix_str(_describe(values, position), refresh=False)
 
     def _save(self) -> None:

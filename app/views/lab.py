@@ -2,7 +2,20 @@
 
 import streamlit as st
 
-from app import lab, lab_live, lab_result, lab_setup, state, widgets
+from aesm2.lab.job import Job
+from app import (
+    lab,
+    lab_branch,
+    lab_compare,
+    lab_experts,
+    lab_live,
+    lab_result,
+    lab_setup,
+    state,
+    widgets,
+)
+
+PARTS = {"learning": "Learning", "experts": "Experts"}
 
 
 def page() -> None:
@@ -20,6 +33,7 @@ def page() -> None:
         lab_setup.section()
     lab.told()
     lab_result.importing()
+    lab_result.removing()
     if not jobs:
         st.info("No run yet. Set one up above: the defaults are sound for a first look.",
                 icon=":material/info:")  # fmt: skip
@@ -31,6 +45,7 @@ def page() -> None:
     st.fragment(live, run_every=lab.POLL if active else None)(active)
     chosen = lab.chosen(own.jobs())
     if chosen is not None:
+        lab_branch.section(chosen)
         lab_result.promotion(chosen)
 
 
@@ -48,12 +63,30 @@ def live(was_active: bool) -> None:
             return
         st.subheader(f"{job.name}: {job.status()}", anchor=False)
         lab.steer(job)
-        lab_live.section(job)
+        watched(job, jobs)
         if was_active and not any(
             job.status().active or job.status() is lab.Status.QUEUED for job in jobs
         ):
             state.publish()
             st.rerun()
+
+
+def watched(job: Job, jobs: list[Job]) -> None:
+    """Draw what a run has recorded, beside others."""
+    if not lab_live.records(job):
+        lab_live.nothing_yet(job)
+        return
+    lab_live.numbers(job)
+    lab_experts.warnings(job)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="lab-look"):
+        part = widgets.pick("Look at", "lab-part", list(PARTS), "learning", PARTS.__getitem__,
+                            width=160)  # fmt: skip
+        beside = lab_compare.others(jobs, job) if part == "learning" else []
+    if part == "experts":
+        lab_experts.section(job)
+        return
+    lab_live.learning([job, *beside])
+    lab_compare.section([job, *beside])
 
 
 page()

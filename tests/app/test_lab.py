@@ -1,5 +1,6 @@
 """The Training Lab through AppTest, with real training processes."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,17 +82,116 @@ def test_runs_are_queued_and_one_starts(start: Start, lab: Lab) -> None:
 
 def test_a_finished_run_is_shown_with_its_curves(start: Start, lab: Lab) -> None:
     finished(lab)
-    at = with_numbers(sound(start(PAGE)), "lab-roles")
-    assert set(charts(at)) == {"lab-losses", "lab-validation", "lab-divergences", "lab-roles"}
-    roles = table(at, "role")
-    assert set(roles["role"]) <= {"specific", "shared", "both", "unselected"}
+    at = sound(start(PAGE))
+    assert set(charts(at)) == {"lab-losses", "lab-validation", "lab-divergences"}
     runs = next(t.value for t in at.dataframe if "best AUC × 100" in t.value.columns)
     position = lab.job("shop-1").position()
     assert runs["status"].tolist() == ["finished"]
     assert runs["best AUC × 100"].tolist() == pytest.approx([100 * position.score])
     assert runs["step"].tolist() == [position.step]
-    steps = next(m.value for m in at.metric if m.label == "Step")
-    assert steps == f"{position.step:,}"
+    shown = {m.label: m.value for m in at.metric}
+    assert shown["Step"] == f"{position.step:,}"
+    assert shown["Memory"].endswith(" MB")
+    assert "Left, at most" not in shown  # nothing is left of a run that ended
+
+
+def test_its_experts_move_flow_and_settle(start: Start, lab: Lab) -> None:
+    finished(lab)
+    at = with_numbers(sound(start(PAGE, lab__part="experts", lab__layer="task.1")), "lab-")
+    drawn = charts(at)
+    assert set(drawn) == {"lab-moving", "lab-flows", "lab-roles", "lab-saturation"}
+    of_layer, of_all = (t.value for t in at.dataframe if {"role", "shared"} <= set(t.value.columns))
+    assert set(of_all["role"]) <= {"specific", "shared", "both", "unselected"}
+    assert set(of_layer["layer"]) == {"task.1"}
+    measured = [line["step"] for line in small.lines(lab.job("shop-1").folder / "choices.jsonl")]
+    frames = drawn["lab-moving"]["frames"]
+    assert [int(frame["name"]) for frame in frames] == measured
+    settled = table(at, "target")
+    last = settled[settled["step"] == max(measured)]
+    assert (last["share"] == 1).all()
+
+
+def test_runs_are_compared(start: Start, lab: Lab) -> None:
+    finished(lab)
+    lab.submit("other", small.dataset(), small.config(seed=1, epochs=2), "cpu")
+    worker.work(lab, "cpu")
+    at = sound(start(PAGE, run="shop-1", **{"with": "other"}))
+    names = {trace["name"] for trace in charts(at)["lab-losses"]["data"]}
+    assert {"ctr · shop-1", "ctr · other"} <= names
+    differs = table(at, "setting")
+    assert differs["setting"].tolist() == ["training.epochs", "training.seed"]
+    final = table(at, "other: difference")
+    one, two = (lab.job(name).run.checkpoint / "evaluation.jsonl" for name in ("shop-1", "other"))
+    first = next(e for e in small.lines(one) if e["split"] == "test")
+    assert final["shop-1"].iloc[0] == pytest.approx(100 * first["auc"], abs=0.005)
+    assert two.exists()
+
+
+def test_a_branch_from_the_page(start: Start, lab: Lab) -> None:
+    finished(lab)
+    at = sound(start(PAGE))
+    at.number_input(key="lab-branch-shop-1-epochs").set_value(5).run()
+    at = press(at, "Branch")
+    branch = lab.job("shop-1-b1")
+    assert branch.config().training.epochs == 5
+    assert branch.order().notes.startswith("branched from shop-1")
+    assert at.query_params["run"] in ("shop-1-b1", ["shop-1-b1"])
+
+
+def test_a_full_memory_offers_half_the_batch(start: Start, lab: Lab) -> None:
+    job = lab.submit("big", small.dataset(), small.config(epochs=1), "cpu")
+    (job.folder / "log.txt").write_text("RuntimeError: out of memory")
+    job.end(1)
+    at = press(sound_but_for_errors(start(PAGE)), "Go on with batches of 32")
+    assert lab.job("big-2").config().training.batch_size == 32
+    assert not at.exception
+
+
+def test_a_sweep_over_values_and_seeds(start: Start, lab: Lab) -> None:
+    at = sound(start(PAGE, lab__vary="scenario-experts"))
+    at.text_input(key="lab-seeds").set_value("0, 1").run()
+    at.text_input(key="lab-values-scenario-experts").set_value("4, 6").run()
+    assert any(b.label == "Start 4 runs" for b in at.button)
+    at.text_input(key="lab-values-scenario-experts").set_value("99").run()
+    assert any("experts n is from 1 to 64, not 99" in e.value for e in at.error)
+    at.text_input(key="lab-values-scenario-experts").set_value("").run()
+    assert any("name the values to try" in e.value for e in at.error)
+    assert lab.jobs() == []
+
+
+def test_ablation_switches_and_fields_reach_the_configuration(start: Start, lab: Lab) -> None:
+    at = sound(start(PAGE))
+    at.toggle(key="lab-default-no-aux").set_value(True)
+    at.toggle(key="lab-default-no-noise").set_value(True)
+    at.toggle(key="lab-default-own-gate").set_value(True)
+    at.number_input(key="lab-default-scenario-specific").set_value(3)
+    at.number_input(key="lab-default-evaluate_every").set_value(7)
+    at = sound(at.run())
+    config = json.loads(at.code[1].value)
+    training, model = config["training"], config["model"]
+    assert (training["lambda_specific"], training["lambda_shared"]) == (0, 0)
+    assert (model["noise_scale"], model["scenario_context"]) == (0, "gate")
+    assert (model["scenario"]["specific"], training["evaluate_every"]) == (3, 7)
+
+
+def test_fitting_into_a_time_sets_the_epochs(start: Start, lab: Lab) -> None:
+    at = sound(start(PAGE))
+    at = press(at, "Fit into 30 seconds")
+    assert "on this machine if it is not stopped early" in texts(at)
+    epochs = at.number_input(key="lab-default-epochs").value
+    every = at.number_input(key="lab-default-evaluate_every").value
+    assert json.loads(at.code[1].value)["training"]["epochs"] == epochs > 1
+    assert every >= 1
+
+
+def test_a_dataset_simulated_on_the_spot_is_chosen(
+    start: Start, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AESM2_DATA", str(tmp_path / "data"))
+    at = sound(start(PAGE))
+    at = press(at, "Simulate")
+    assert next(s.value for s in at.selectbox if s.label == "Dataset") == "alipay-sim-100k-seed0"
+    assert (tmp_path / "data" / "alipay-sim-100k-seed0" / "truth.json").exists()
 
 
 def test_pause_resume_stop_and_more_epochs(start: Start, lab: Lab) -> None:

@@ -23,6 +23,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from aesm2.lab.job import Wish
+from aesm2.lab.queue import Lab
 from tests.evidence import made
 
 ROOT = Path(__file__).parents[2]
@@ -218,7 +220,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     made.write(home / "evidence" / "hand")
     environment = os.environ | {
         "HOME": str(home), "AESM2_DATA": str(home / "data"),
-        "AESM2_EVIDENCE": str(home / "evidence"),
+        "AESM2_EVIDENCE": str(home / "evidence"), "AESM2_LAB": str(home / "lab"),
+        "AESM2_CHECKPOINTS": str(home / "checkpoints"),
     }  # fmt: skip
     with (
         log.open("w") as out,
@@ -231,6 +234,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
+            lab = Lab(home / "lab")
+            for job in lab.jobs():
+                lab.wish(job, Wish.STOP)
 
 
 def _wait_for(health: str, server: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,0 +1,54 @@
+"""The Training Lab: a dataset simulated on the spot, whose truth is known."""
+
+import subprocess
+import sys
+
+import streamlit as st
+
+from aesm2.lab.queue import NAME, environment
+from app import cache, state, widgets
+
+PRESETS = {
+    "alipay": "AliPay: channel → domain (Table 1)",
+    "aliexpress": "AliExpress: four countries (Table 2)",
+}
+ROWS = (20_000, 100_000, 400_000, 1_000_000)
+_PROBLEM, _MADE = "lab-simulation-problem", "lab-simulated"
+
+
+def popover() -> None:
+    """Draw the form that simulates a dataset."""
+    with (
+        st.popover("Simulate one", icon=":material/casino:"),
+        st.form("lab-simulate", border=False),
+    ):
+        st.markdown("A search log with the paper's traffic and a planted truth.")
+        preset = st.selectbox("Like", list(PRESETS), format_func=PRESETS.__getitem__)
+        rows = st.select_slider("Rows", ROWS, ROWS[1], format_func=lambda n: f"{n:,}")
+        seed = st.number_input("Seed", 0, 2**31, 0, help="another seed is another world")
+        if st.form_submit_button("Simulate", icon=":material/play_arrow:", key="lab-simulate-go"):
+            with st.spinner(f"Simulating {rows:,} rows, some seconds…"):
+                _simulate(preset, int(rows), int(seed))
+            st.rerun()
+    problem = state.recall(_PROBLEM)
+    if problem:
+        st.error(widgets.escaped(problem), icon=":material/error:")
+
+
+def _simulate(preset: str, rows: int, seed: int) -> None:
+    """Write the dataset into the user's folder of datasets, or find that it is there already."""
+    name = f"{preset}-sim-{rows // 1000}k-seed{seed}"
+    folder = cache.data_home() / name
+    state.remember(_PROBLEM, None)
+    if not NAME.fullmatch(name):
+        raise ValueError(name)
+    if not (folder / "dataset.toml").exists():
+        command = [sys.executable, "-m", "aesm2.cli", "simulate", "--preset", preset]
+        command += ["--rows", str(rows), "--out", str(folder), "--seed", str(seed)]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True,
+                              check=False)  # fmt: skip
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["it ended without a word"]
+            state.remember(_PROBLEM, lines[-1].removeprefix("aesm2: "))
+            return
+    state.put(**{"lab-data": name})
