@@ -2,9 +2,10 @@
 
 python -m benchmarks.app [--rounds 10] [--while-training]
 
-With --while-training every time is taken in turns, idle and while the Training Lab trains, and the
-ratio of the medians is printed. Every page is opened once to fill the caches (first), then its switches and widget changes are
-timed. A time ends when the script has run and every chart of the page is there.
+Every page is opened once to fill the caches (first), then its switches and widget changes are
+timed. A time ends when the script has run and every chart of the page is there. With
+--while-training widget changes are timed in turns, idle and while the Training Lab trains, and the
+ratio of the medians is printed.
 """
 
 import argparse
