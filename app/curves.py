@@ -15,7 +15,7 @@ from aesm2.plots import training as training_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.routing.shares import ROLES, layer_shares
 from aesm2.training import history
-from app import cache, state, widgets
+from app import cache, recipes, state, widgets
 from app.curves_runs import Run, stamp
 
 SMOOTHING = {"0": "none", "0.5": "light", "0.8": "medium", "0.95": "strong"}
@@ -117,6 +117,14 @@ def losses(runs: list[Run], chosen: Options) -> None:
         LOSSES,
         training_plot.curves_table(frames),
         "At the last record: " + ", ".join(f"{term} {v:.3g}" for term, v in last.items()),
+        code=_code(
+            frames,
+            runs,
+            chosen,
+            "history.loss_frame(run.history(), run.config.training)",
+            ["term"],
+            f"training.losses_figure(frames, {chosen.x!r}, {stamp(runs)!r})",
+        ),
     )
 
 
@@ -132,6 +140,7 @@ def validation(runs: list[Run], chosen: Options) -> None:
         st.info("Nothing was measured on the validation rows.", icon=":material/info:")
         return
     best = {run.name: run.checkpoint.steps for run in runs}
+    wanted = f"scope in {[OVERALL, chosen.by]}"
     described = runs[0].checkpoint.description
     widgets.chart(
         _drawn(
@@ -145,6 +154,16 @@ def validation(runs: list[Run], chosen: Options) -> None:
         VALIDATION,
         training_plot.curves_table(frames).rename(columns={"value": "AUC × 100"}),
         f"Validation AUC over training; the weights of step {runs[0].checkpoint.steps} were kept",
+        code=_code(
+            frames,
+            runs,
+            chosen,
+            f"history.validation_frame(run.history()).query({wanted!r})",
+            ["task", "scope", "scenario"],
+            "training.validation_figure(\n"
+            "    frames, {name: run.steps for name, run in runs.items()},"
+            f" runs[{runs[0].name!r}].description,\n    {chosen.x!r}, {stamp(runs)!r},\n)",
+        ),
     )
 
 
@@ -169,6 +188,14 @@ def divergences(runs: list[Run], chosen: Options) -> None:
         DIVERGENCE,
         training_plot.curves_table(frames),
         "Sums of KL by layer, for specific and shared experts, over training",
+        code=_code(
+            frames,
+            runs,
+            chosen,
+            "history.divergence_frame(run.history())",
+            ["layer", "role"],
+            f"training.divergence_figure(frames, {chosen.x!r}, {stamp(runs)!r})",
+        ),
     )
 
 
@@ -212,6 +239,19 @@ def snapshots(run: Run) -> None:
         USE,
         utilisation_plot.utilisation_table(shown).assign(step=step),
         f"Share of rows that took each expert of {layer.name} at step {step}",
+        code=recipes.of_rows(
+            checkpoint,
+            None,
+            "from aesm2.data.scenarios import PATH, existing\n"
+            "from aesm2.plots import utilisation\n"
+            "from aesm2.routing.shares import ROLES, layer_shares\n"
+            f"used = dict(checkpoint.utilisation_history())[{step}]\n"
+            "exists = existing(checkpoint.description, used.schema, PATH)\n"
+            f"shares = layer_shares(used, {layer.name!r}, {by!r}, exists)\n"
+            'panels = utilisation.panels([shares], ROLES, "share")\n'
+            "figure = utilisation.utilisation_figure("
+            f"panels, {f'{widgets.stamp()}, validation split'!r})",
+        ),
     )
 
 
@@ -259,6 +299,22 @@ def _frames(
     frames = {run.name: read(run) for run in runs}
     kept = {name: frame for name, frame in frames.items() if len(frame)}
     return {name: history.smoothed(frame, chosen.factor, by) for name, frame in kept.items()}
+
+
+def _code(
+    frames: dict[str, pd.DataFrame], runs: list[Run], chosen: Options, read: str, by: list[str],
+    figure: str,
+) -> str:  # fmt: skip
+    """Return the script that reads a frame of every run and draws them. read: of `run`."""
+    lines = (
+        "from aesm2.plots import training\n"
+        "from aesm2.training import history\n"
+        "frames = {\n"
+        f"    name: history.smoothed({read}, {chosen.factor}, {by})\n"
+        f"    for name, run in runs.items() if name in {list(frames)}\n}}\n"
+        f"figure = {figure}"
+    )
+    return recipes.of_runs({run.name: run.checkpoint for run in runs}, lines)
 
 
 def _step(last: int) -> int:

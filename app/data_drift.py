@@ -11,11 +11,11 @@ import streamlit as st
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.dataset import SplitName
 from aesm2.data.drift import Drift, scenario_drift, split_drift, value_counts
-from aesm2.data.scenarios import path_index, scenario_names, scenario_of_path
+from aesm2.data.scenarios import scenario_index, scenario_names
 from aesm2.plots import distribution as distribution_plot
 from aesm2.plots import drift as drift_plot
 from aesm2.routing.findings import scenario_label
-from app import cache, data_tables, lens, state, widgets
+from app import cache, data_tables, lens, recipes, state, widgets
 
 FIRST = 20  # features drawn unless all are asked for
 NARROW = 6  # comparisons that leave room for a second chart beside them
@@ -61,6 +61,7 @@ class Compared:
     key: str
     what: str
     stamp: str
+    by: str
 
 
 def section(checkpoint: Checkpoint, parts: list[cache.RowSet] | None, by: str, split: str) -> None:
@@ -115,6 +116,7 @@ def _heatmap(checkpoint: Checkpoint, found: Compared, chosen: int, most: int) ->
         table,
         drift_plot.drift_words(found.drift, labels, found.names),
         selectable=True,
+        code=_code(checkpoint, found, _drift_lines(found, chosen, most)),
     )
     if len(drift_plot.compared(found.drift)) > drift_plot.MOST:
         st.caption(f"Drawn: the {drift_plot.MOST} scenarios with most rows; Numbers has all.")
@@ -149,9 +151,77 @@ def _values(checkpoint: Checkpoint, found: Compared, feature: int) -> None:
         DISTRIBUTION,
         distribution_plot.distribution_table(shown),
         f"Shares of the values of {shown.feature} in {', '.join(shown.sets)}",
+        code=_code(checkpoint, found, _value_lines(checkpoint, found, feature)),
     )
     if len(shown.sets) < int((counts.sum(1) > 0).sum()):
         st.caption(f"The {len(shown.sets)} scenarios with most rows, of {len(found.sets)}.")
+
+
+def _between_splits(found: Compared) -> bool:
+    return found.key.endswith("-splits")
+
+
+def _code(checkpoint: Checkpoint, found: Compared, lines: str) -> str:
+    """Return a script whose lines may use `fields`, `own` and `names` of the rows compared."""
+    names = (
+        "from aesm2.data.scenarios import scenario_index, scenario_names\n"
+        "from aesm2.routing.findings import scenario_label\n"
+        "schema = checkpoint.encoder.schema\n"
+        f"names = [scenario_label({found.by!r}, name)"
+        f" for name in scenario_names(schema, {found.by!r})]\n"
+    )
+    if not _between_splits(found):
+        own = f"own = scenario_index(batch.scenarios.numpy(), schema, {found.by!r})\n"
+        return recipes.of_rows(checkpoint, found.parts, f"{names}{own}{lines}")
+    parts = (
+        f"dataset = {recipes.dataset(checkpoint)}\n"
+        'parts = [checkpoint.encode(dataset.split(name)) for name in ("train", "test")]\n'
+        f"own = [scenario_index(part.scenarios.numpy(), schema, {found.by!r}) for part in parts]\n"
+    )
+    return recipes.of_rows(checkpoint, None, f"{names}{parts}{lines}")
+
+
+def _drift_lines(found: Compared, chosen: int, most: int) -> str:
+    measured = "scenario_drift(batch.fields.numpy(), schema.fields, own, len(names))"
+    name, sets = "scenario_drift", "names"
+    if _between_splits(found):
+        name, sets = "split_drift", '["all rows", *names]'
+        measured = (
+            "split_drift(\n    *(part.fields.numpy() for part in parts), schema.fields, *own,"
+            " len(names)\n)"
+        )
+    return (
+        f"from aesm2.data.drift import {name}\n"
+        "from aesm2.plots import drift\n"
+        f"found = {measured}\n"
+        "fields = checkpoint.description.fields\n"
+        "labels = [field.title or name for name, field in fields.items()]\n"
+        f"figure = drift.drift_figure(found, labels, {sets}, {chosen}, {most}, {found.stamp!r})"
+    )
+
+
+def _value_lines(checkpoint: Checkpoint, found: Compared, feature: int) -> str:
+    name = list(checkpoint.description.fields)[feature]
+    counts = f"value_counts(batch.fields[:, {feature}].numpy(), size, own, len(names))"
+    sets = "names"
+    if _between_splits(found):
+        sets = '["training", "test"]'
+        counts = (
+            "sum(\n"
+            f"    value_counts(part.fields[:, {feature}].numpy(), size,"
+            " np.full(len(part.fields), place), 2)\n"
+            "    for place, part in enumerate(parts)\n)"
+        )
+    return (
+        "import numpy as np\n"
+        "from aesm2.data.drift import value_counts\n"
+        "from aesm2.plots import distribution\n"
+        f"size, encoder = schema.fields[{feature}], checkpoint.encoder\n"
+        f"counts = {counts}\n"
+        f"shown = distribution.distribution(\n    {_title(checkpoint)(name)!r},"
+        f" encoder.value_names({name!r}),\n    {name!r} in encoder.edges, {sets}, counts,\n)\n"
+        f"figure = distribution.distribution_figure(shown, {found.stamp!r})"
+    )
 
 
 def _scenarios(checkpoint: Checkpoint, parts: list[cache.RowSet], by: str, split: str) -> Compared:
@@ -166,7 +236,7 @@ def _scenarios(checkpoint: Checkpoint, parts: list[cache.RowSet], by: str, split
         found = scenario_drift(fields, schema.fields, np.concatenate(members), len(names))
         stamp = f"{widgets.stamp()}, {data_tables.SPLIT_TITLES[split]}"
         what = "Difference from all other rows"
-        return Compared(found, labels, labels, parts, members, f"{by}-{split}", what, stamp)
+        return Compared(found, labels, labels, parts, members, f"{by}-{split}", what, stamp, by)
 
     return cache.found(f"drift-{by}", checkpoint, parts, build)
 
@@ -189,16 +259,14 @@ def _splits(checkpoint: Checkpoint, by: str) -> Compared | None:
         sets = ("training", "test")
         columns = ("all rows", *labels)
         what = "Difference of test from training"
-        return Compared(found, columns, sets, parts, members, f"{by}-splits", what, stamp)
+        return Compared(found, columns, sets, parts, members, f"{by}-splits", what, stamp, by)
 
     return cache.found(f"drift-splits-{by}", checkpoint, parts, build)
 
 
 def _scenario(checkpoint: Checkpoint, rows: cache.RowSet, by: str) -> np.ndarray:
     schema = checkpoint.encoder.schema
-    path = path_index(rows.batch.scenarios.numpy(), schema)
-    own: np.ndarray = scenario_of_path(schema, by)[path]
-    return own
+    return scenario_index(rows.batch.scenarios.numpy(), schema, by)
 
 
 def _title(checkpoint: Checkpoint) -> Callable[[str], str]:

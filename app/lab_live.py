@@ -5,18 +5,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from aesm2.data.description import DESCRIPTION, Description, read_description
-from aesm2.data.schema import Schema
+from aesm2.data.description import DESCRIPTION, read_description
 from aesm2.files import read_lines
 from aesm2.lab.alarms import alarms, roles_over_time
 from aesm2.lab.job import Job, Status
-from aesm2.models import build
+from aesm2.lab.records import read_snapshots
 from aesm2.plots import roles as roles_plot
 from aesm2.plots import training as training_plot
 from aesm2.plots.style import provenance
-from aesm2.routing.trace import layer_specs
 from aesm2.training import history
-from app import curves, widgets
+from app import curves, recipes, widgets
 
 ROLES = widgets.Explanation(
     "What each expert was for, from measurement to measurement: the rows are experts, time goes to"
@@ -39,12 +37,17 @@ def section(job: Job) -> None:
         return
     config, described = job.config(), read_description(job.folder / DESCRIPTION)
     stamp = f"{provenance(described)}; run {job.name}"
+    widgets.about(study=job.name, slice=job.name)
     _numbers(job, records)
     frames = _unsmoothed(job, history.loss_frame(records, config.training), ["term"])
     widgets.chart(
         training_plot.losses_figure(frames, "step", stamp), "lab-losses",
         "Loss by term, as it enters the sum", curves.LOSSES, training_plot.curves_table(frames),
         "Terms of the loss over training",
+        code=_code(
+            job, "history.loss_frame(records, job.config().training)", ["term"],
+            f"training.losses_figure(frames, 'step', {stamp!r})",
+        ),
     )  # fmt: skip
     measured = _unsmoothed(job, history.validation_frame(records), ["task", "scope", "scenario"])
     if len(measured[job.name]):
@@ -53,6 +56,11 @@ def section(job: Job) -> None:
             training_plot.validation_figure(measured, best, described, "step", stamp),
             "lab-validation", "Validation AUC × 100", curves.VALIDATION,
             training_plot.curves_table(measured), "Validation AUC over training",
+            code=_code(
+                job, "history.validation_frame(records)", ["task", "scope", "scenario"],
+                "training.validation_figure(\n    frames, {job.name: job.position().best_step},"
+                f" read_description(job.folder / 'dataset.toml'), 'step',\n    {stamp!r},\n)",
+            ),
         )  # fmt: skip
     sharp = _unsmoothed(job, history.divergence_frame(records), ["layer", "role"])
     if len(sharp[job.name]):
@@ -60,12 +68,31 @@ def section(job: Job) -> None:
             training_plot.divergence_figure(sharp, "step", stamp), "lab-divergences",
             "How sharp the selection is: Σ KL over the chosen experts", curves.DIVERGENCE,
             training_plot.curves_table(sharp), "Sums of KL by layer and role over training",
+            code=_code(
+                job, "history.divergence_frame(records)", ["layer", "role"],
+                f"training.divergence_figure(frames, 'step', {stamp!r})",
+            ),
         )  # fmt: skip
-    _experts(job, described, stamp)
+    _experts(job, stamp)
 
 
 def _unsmoothed(job: Job, frame: pd.DataFrame, by: list[str]) -> dict[str, pd.DataFrame]:
     return {job.name: history.smoothed(frame, 0.0, by)}
+
+
+def _code(job: Job, read: str, by: list[str], figure: str) -> str:
+    """Return the script that reads a frame of `records` and draws it."""
+    described = "from aesm2.data.description import read_description\n"
+    return recipes.of_folder(
+        (described if "read_description" in figure else "") + "from aesm2.files import read_lines\n"
+        "from aesm2.lab.job import Job\n"
+        "from aesm2.plots import training\n"
+        "from aesm2.training import history\n"
+        f"job = Job(Path({recipes.place(job.folder)!r}))\n"
+        'records = read_lines(job.folder / "history.jsonl")\n'
+        f"frames = {{job.name: history.smoothed({read}, 0.0, {by})}}\n"
+        f"figure = {figure}"
+    )
 
 
 def _numbers(job: Job, records: list[dict[str, Any]]) -> None:
@@ -86,16 +113,8 @@ def _numbers(job: Job, records: list[dict[str, Any]]) -> None:
                    width=180)  # fmt: skip
 
 
-def _experts(job: Job, described: Description, stamp: str) -> None:
-    schema = Schema(
-        fields=(2,) * len(described.fields),  # the layers do not depend on them
-        levels=tuple(level.scenarios for level in described.level),
-        level_names=tuple(level.name for level in described.level),
-        tasks=tuple(task.name for task in described.task),
-        parents=described.parents,
-    )
-    specs = layer_specs(build(job.config().model, schema))
-    found = history.snapshots(read_lines(job.folder / "utilisation.jsonl"), schema, specs)
+def _experts(job: Job, stamp: str) -> None:
+    found = read_snapshots(job)
     for said in alarms(found):
         st.warning(widgets.escaped(said), icon=":material/warning:")
     roles = roles_over_time(found)
@@ -103,4 +122,12 @@ def _experts(job: Job, described: Description, stamp: str) -> None:
         widgets.chart(
             roles_plot.roles_figure(roles, stamp), "lab-roles", "What each expert is for", ROLES,
             roles, "Role of every expert at every measurement",
+            code=recipes.of_folder(
+                "from aesm2.lab.alarms import roles_over_time\n"
+                "from aesm2.lab.job import Job\n"
+                "from aesm2.lab.records import read_snapshots\n"
+                "from aesm2.plots import roles\n"
+                f"job = Job(Path({recipes.place(job.folder)!r}))\n"
+                f"figure = roles.roles_figure(roles_over_time(read_snapshots(job)), {stamp!r})"
+            ),
         )  # fmt: skip

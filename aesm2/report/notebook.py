@@ -5,6 +5,7 @@ once, in the first cell, and again only where a chart is about something else.
 """
 
 import ast
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -28,17 +29,22 @@ class Opened:
     """What the cells so far have opened: the statement that gave each name its value."""
 
     statements: dict[str, str] = field(default_factory=dict)
+    imports: set[str] = field(default_factory=set)
 
     def lines(self, opening: list[str]) -> list[str]:
         """Return the statements that are still needed, and take note of them."""
         lines, changed = [], False
         for statement in opening:
             name = target(statement)
+            if name is None and statement in self.imports:
+                continue
             # What follows from something opened anew, such as rows → batch, is opened anew too.
             if changed or name is None or self.statements.get(name) != statement:
                 lines.append(statement)
                 changed = changed or name is not None
-            if name is not None:
+            if name is None:
+                self.imports.add(statement)
+            else:
                 self.statements[name] = statement
         return lines
 
@@ -63,7 +69,7 @@ def notebook(report: Report) -> str:
     for own, (opening, body) in zip(report.pins, parts, strict=True):
         cells.append(_cell("markdown", _words(own, report)))
         if own.code:
-            lines = [line for line in opened.lines(opening) if not first or line != IMPORT]
+            lines = opened.lines(opening)
             cells.append(_cell("code", "\n".join([*lines, body]).strip("\n")))
             opened.forget(body)
     return _written(cells)
@@ -100,19 +106,18 @@ def split(code: str) -> tuple[list[str], str]:
         parsed = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return [], code
-    opening: list[str] = []
-    lines = code.splitlines()
-    end = 0
-    for statement in parsed:
-        text = ast.get_source_segment(code, statement) or ""
-        if not (text == IMPORT or target(text) in OPENING):
-            break
-        opening.append(text)
-        end = statement.end_lineno or end
-    body = "\n".join(lines[end:])
+    texts = [ast.get_source_segment(code, statement) or "" for statement in parsed]
+    opens = [target(text) in OPENING for text in texts]
+    imports = [isinstance(statement, ast.Import | ast.ImportFrom) for statement in parsed]
+    head = list(itertools.takewhile(any, zip(opens, imports, strict=True)))
+    count = max((place for place, (own, _) in enumerate(head, 1) if own), default=0)
+    if not count and texts[:1] == [IMPORT]:
+        count = 1
+    end = (parsed[count - 1].end_lineno or 0) if count else 0
+    body = "\n".join(code.splitlines()[end:])
     if body.endswith(SHOW):
         body = body.removesuffix(SHOW) + "figure"
-    return opening, body
+    return texts[:count], body
 
 
 def target(statement: str) -> str | None:

@@ -1,6 +1,9 @@
 """A report as one JSON file, and the reading of such a file, which may come from anybody."""
 
+import io
 import json
+import zipfile
+import zlib
 
 from pydantic import ValidationError
 
@@ -10,6 +13,8 @@ from aesm2.report.figures import read_figure
 from aesm2.report.pin import MOST_BYTES, MOST_CELLS, Pin, Report, pin_id
 
 FORMAT = 1
+NAME = "report.json"  # in a ZIP
+DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 LARGEST_FILE = 2 * MOST_BYTES
 
 
@@ -26,11 +31,14 @@ def write_report(report: Report) -> str:
 
 
 def read_report(content: bytes, where: str) -> Report:
-    """Read a report that nobody vouches for; its code is kept as text and marked `reopened`.
+    """Read a report, or a ZIP with one, that nobody vouches for.
 
+    Its code stays text, and its pins are marked `reopened`.
     Raises InputError where it is too large, no report, of another version, or holds a figure that
     is no plotly figure or reaches for other places.
     """
+    if content[:4] == b"PK\x03\x04":
+        content = _unzipped(content, where)
     if len(content) > LARGEST_FILE:
         raise InputError(f"{where}: larger than {LARGEST_FILE // 2**20} MB, so it is no report")
     try:
@@ -54,6 +62,24 @@ def read_report(content: bytes, where: str) -> Report:
     ids = dict(zip((own.id for own in report.pins), (own.id for own in pins), strict=True))
     comments = {ids[id_]: words for id_, words in report.comments.items() if id_ in ids}
     return report.model_copy(update={"pins": pins, "comments": comments})
+
+
+def _unzipped(content: bytes, where: str) -> bytes:
+    """Return the report in a ZIP, and no more of it than a report may have."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as whole, whole.open(NAME) as file:
+            return file.read(LARGEST_FILE + 1)
+    except KeyError:
+        raise InputError(f"{where}: a ZIP without {NAME}, so not one of this app") from None
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        zlib.error,
+    ) as error:
+        raise InputError(f"{where}: a damaged ZIP: {error}") from None
 
 
 def _checked(found: Pin, where: str) -> Pin:
