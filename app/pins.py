@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from aesm2.errors import InputError
-from aesm2.report import Context, Help, Report, pin
+from aesm2.report import Context, Help, Report, pinned
 from aesm2.report.figures import figure_text
 from aesm2.report.pin import pin_id
 from app import state
@@ -115,11 +115,13 @@ def _toggled(chart: Chart, id_: str) -> None:
     if id_:
         keep(report().without(id_), f"“{chart.title}” was taken out")
         return
-    address = state.address(chart.context.page)
+    about = chart.context
+    model = {"layer": about.layer, "task": about.task} if about.hash else {}
+    address = state.address(about.page, **model)
     try:
-        new = pin(
+        new = pinned(
             chart.figure, chart.data, chart.key, chart.title, chart.help, alt=chart.alt,
-            code=chart.code, context=chart.context.model_copy(update={"address": address[:2_000]}),
+            code=chart.code, context=about.model_copy(update={"address": address[:2_000]}),
         )  # fmt: skip
         keep(report().added(new))
     except InputError as error:

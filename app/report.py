@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from aesm2.errors import InputError
-from aesm2.report import Pin, Report, archive, html, notebook, read_report, write_report
+from aesm2.report import Pin, Report, read_report, to_html, to_notebook, to_zip, write_report
 from aesm2.report.figures import read_figure
 from aesm2.report.names import file_names, part
 from aesm2.report.pin import FONT_SIZES, LONGEST_COMMENT, LONGEST_TITLE
@@ -74,10 +74,10 @@ def files(shown: Report) -> None:
     """Offer the files, written once they are asked for, and a saved report to open."""
     name, day = part(shown.title)[:60] or "report", datetime.date.today().isoformat()
     with st.container(horizontal=True, vertical_alignment="center", key="report-files"):
-        widgets.download("HTML", f"{name}.html", "text/html", lambda: html(shown, day))
-        widgets.download("ZIP", f"{name}.zip", "application/zip", lambda: archive(shown, day))
+        widgets.download("HTML", f"{name}.html", "text/html", lambda: to_html(shown, day))
+        widgets.download("ZIP", f"{name}.zip", "application/zip", lambda: to_zip(shown, day))
         widgets.download(
-            "Notebook", f"{name}.ipynb", "application/x-ipynb+json", lambda: notebook(shown)
+            "Notebook", f"{name}.ipynb", "application/x-ipynb+json", lambda: to_notebook(shown)
         )
         widgets.download("Save", f"{name}.json", "application/json", lambda: write_report(shown))
         _open()

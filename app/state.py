@@ -65,9 +65,9 @@ def bind(name: str, current: Any) -> dict[str, Any]:
     return {"key": key, "on_change": _store, "args": (name, key)}
 
 
-def address(page: str) -> str:
-    """Return path and query that bring the view back on a page."""
-    view = {name: value for name, value in sorted(_view().items()) if value}
+def address(page: str, **defaults: str) -> str:
+    """Return path and query that bring the view back on a page; defaults: what else it holds."""
+    view = {name: value for name, value in sorted({**defaults, **_view()}.items()) if value}
     return f"/{page}{'?' if view else ''}{urlencode(view)}"
 
 

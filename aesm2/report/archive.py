@@ -17,7 +17,7 @@ from typing import Any
 from aesm2.machine import place
 from aesm2.report.html import figure_json, figure_page, plotly_script
 from aesm2.report.names import file_names
-from aesm2.report.notebook import notebook
+from aesm2.report.notebook import to_notebook
 from aesm2.report.pin import Pin, Report
 from aesm2.report.saved import write_report
 
@@ -27,14 +27,14 @@ COMMAND = "streamlit run app/main.py"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same report gives the same bytes
 
 
-def archive(report: Report, written: str = "") -> bytes:
+def to_zip(report: Report, written: str = "") -> bytes:
     """Return a report as a ZIP file. written: when, for its manifest."""
     content = io.BytesIO()
     names = file_names(report)
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as into:
         _add(into, "manifest.json", json.dumps(_manifest(report, names, written), indent=1))
         _add(into, "report.json", write_report(report))
-        _add(into, "report.ipynb", notebook(report))
+        _add(into, "report.ipynb", to_notebook(report))
         if report.pins:
             _add(into, f"figures/{PLOTLY}", plotly_script())
         for own in report.pins:

@@ -57,7 +57,9 @@ def read_figure(text: str, where: str) -> go.Figure:
 def _check(values: dict[str, Any], where: str) -> None:
     """Refuse what reaches for other places, or is nested beyond sense."""
     traces = values.get("data", [])
-    kinds = [t.get("type", "scatter") if isinstance(t, dict) else t for t in traces or []]
+    if not isinstance(traces, list):
+        raise InputError(f"{where}: the figure's data are not a list of traces")
+    kinds = [t.get("type", "scatter") if isinstance(t, dict) else t for t in traces]
     strange = next((k for k in kinds if not isinstance(k, str) or k not in TRACES), None)
     if strange is not None:
         raise InputError(f"{where}: a report takes no figure of type {str(strange)[:40]!r}")

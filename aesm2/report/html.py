@@ -27,7 +27,7 @@ ABOUT = {
 }  # fmt: skip
 
 
-def html(report: Report, written: str = "") -> str:
+def to_html(report: Report, written: str = "") -> str:
     """Return a report as one HTML file. written: when, for its head."""
     names = file_names(report)
     sections = [_section(own, report, names, place) for place, own in enumerate(report.pins, 1)]

@@ -34,7 +34,8 @@ td.number { text-align: right; }
 pre, code { font-family: ui-monospace, "SFMono-Regular", Consolas, monospace; font-size: .875em; }
 pre { background: var(--block); padding: .75rem 1rem; overflow-x: auto; border-radius: .25rem; }
 @media print {
-  :root { --ink: #000000; --soft: #444444; --page: #ffffff; --line: #bbbbbb; --block: #f4f6f8; }
+  :root { --ink: #000000; --soft: #444444; --page: #ffffff; --line: #bbbbbb; --block: #f4f6f8;
+    --mark: #0072b2; color-scheme: light; }
   body { max-width: none; padding: 0; } section { break-inside: avoid; }
   .modebar, details:not([open]) { display: none !important; } pre { white-space: pre-wrap; }
 }
@@ -62,24 +63,31 @@ SCRIPT = """
       data: {heatmap: [{colorbar: bar}], bar: [{marker: {line: {width: 0}}}]}
     };
   };
+  const boxes = [...document.querySelectorAll(".chart")];
   const draw = (box, night) => {
     const figure = JSON.parse(document.getElementById(box.dataset.figure).textContent);
+    const failed = () => {
+      box.textContent = "This chart could not be drawn; its numbers are below.";
+      box.classList.add("failed");
+    };
     figure.layout.template = look(night);
     delete figure.layout.width;
-    return Plotly.react(box, figure.data, figure.layout, {responsive: true, displaylogo: false,
-      toImageButtonOptions: {format: "svg", filename: box.dataset.name}});
+    if (figure.layout.height) box.style.height = `${figure.layout.height}px`;
+    try {
+      return Plotly.react(box, figure.data, figure.layout, {responsive: true, displaylogo: false,
+        toImageButtonOptions: {format: "svg", filename: box.dataset.name}}).catch(failed);
+    } catch (error) { return failed(); }
   };
-  const all = async (night) => {
-    for (const box of document.querySelectorAll(".chart")) {
-      try { await draw(box, night); }
-      catch (error) {
-        box.textContent = "This chart could not be drawn; its numbers are below.";
-        box.classList.add("failed");
-      }
+  // All at once where paper waits for them; else one after the other, so that the first show early.
+  const all = (night) => boxes.forEach((box) => draw(box, night));
+  const start = async () => {
+    for (const box of boxes) {
+      draw(box, dark.matches);
+      await new Promise((next) => setTimeout(next));
     }
     document.body.dataset.drawn = "all";
   };
-  all(dark.matches && !window.matchMedia("print").matches);
+  start();
   dark.addEventListener("change", () => all(dark.matches));
   window.addEventListener("beforeprint", () => { if (dark.matches) all(false); });
   window.addEventListener("afterprint", () => { if (dark.matches) all(true); });

@@ -55,7 +55,7 @@ class Opened:
                 self.statements.pop(name, None)
 
 
-def notebook(report: Report) -> str:
+def to_notebook(report: Report) -> str:
     """Return a report as the text of a notebook: a first cell that opens, two a chart."""
     opened = Opened()
     head = [f"# {_plain(report.title)}", WHERE]

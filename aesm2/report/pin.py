@@ -96,7 +96,7 @@ class Context(Strict):
 
 
 class Pin(Strict):
-    """A chart that was pinned; build one with `pin`.
+    """A chart that was pinned; build one with `pinned`.
 
     id: determined by chart and page. key: the chart's name in file names. figure: plotly JSON.
     code: Python that makes it. reopened: it came from a file, so nobody here vouches for its code.
@@ -188,7 +188,7 @@ class Report(Strict):
         return self.model_copy(update={"comments": kept})
 
 
-def pin(
+def pinned(
     figure: go.Figure,
     data: pd.DataFrame,
     key: str,

@@ -138,9 +138,8 @@ def check(drawn: Drawn) -> None:
 
 SHOP = {"checkpoint": "shop"}
 VIEWS = {
-    "lens": ("views/lens.py", SHOP | {"to__page": "1", "to__country": "it", "layer": "page.1"}),
-    "lens of a task": ("views/lens.py", SHOP | {"layer": "task.1", "task": "ctr", "row": "555"}),
-    "lens of gates": ("views/lens.py", {"checkpoint": "mmoe", "to__country": "it", "set": "age=3"}),
+    "lens": ("views/lens.py", SHOP | {"to__country": "elsewhere", "layer": "page.1"}),
+    "lens of gates": ("views/lens.py", {"checkpoint": "mmoe", "to__country": "elsewhere"}),
     "atlas": ("views/atlas.py", SHOP | {"over": "all", "beside": "mmoe"}),
     "atlas of some": ("views/atlas.py", SHOP | {
         "s__page": "1", "measure": "weight", "roles": "shared", "layers": "one",
@@ -153,8 +152,7 @@ VIEWS = {
     "data": ("views/data.py", SHOP),
     "data of splits": ("views/data.py", SHOP | {
         "data__by": "page", "data__split": "test", "drift": "splits", "feature": "price"}),
-    "bench": ("views/bench.py", {}),
-    "bench without ids": ("views/bench.py", {"ids": "without", "margin": "0.5"}),
+    "bench": ("views/bench.py", {"ids": "without", "margin": "0.5"}),
     "relations": ("views/relations.py", {}),
     "impact": ("views/impact.py", {}),
     "lab": ("views/lab.py", {}),
