@@ -27,7 +27,7 @@ from aesm2.routing.shares import (
 )
 from aesm2.routing.trace import LayerSpec
 from aesm2.routing.utilisation import Utilisation
-from app import cache, state, upload, widgets
+from app import atlas_code, cache, state, upload, widgets
 from app.recipes import Code
 
 OWN = "own"  # each layer by its own level
@@ -165,35 +165,10 @@ def use_chart(found: Utilisation, chosen: Options, stamp: str, code: Code) -> li
         utilisation_plot.utilisation_table(panels),
         " ".join(sentence for layer in layers for sentence in layer_findings(layer)),
         selectable=True,
-        code=code(f"{used_lines()}\n{_use_lines(layers, chosen, stamp)}"),
+        code=code(atlas_code.use(layers, chosen.roles, chosen.value, stamp)),
     )
     points = event["selection"]["points"]
     return list(points[0]["customdata"]) if points else None
-
-
-def used_lines() -> str:
-    """Return the lines that count the experts that the rows of the bar's scenarios use."""
-    path = widgets.current_scenarios()
-    if not any(own is not None for own in path):
-        return "used = checkpoint.utilisation(rows)"
-    return (
-        "from aesm2.routing.shares import restricted\n"
-        f"used = restricted(checkpoint.utilisation(rows), {path})"
-    )
-
-
-def _use_lines(layers: list[LayerShares], chosen: Options, stamp: str) -> str:
-    by = {layer.spec.name: layer.by for layer in layers}
-    return (
-        "from aesm2.data.scenarios import PATH, existing\n"
-        "from aesm2.plots import utilisation\n"
-        "from aesm2.routing.shares import layer_shares\n"
-        "exists = existing(checkpoint.description, used.schema, PATH)\n"
-        f"groupings = {by}\n"
-        "layers = [layer_shares(used, name, by, exists) for name, by in groupings.items()]\n"
-        f"panels = utilisation.panels(layers, {chosen.roles}, {chosen.value!r})\n"
-        f"figure = utilisation.utilisation_figure(panels, {stamp!r})"
-    )
 
 
 @dataclass(frozen=True)
@@ -248,14 +223,7 @@ def distance_section(chosen: Options, pair: Compared | None, stamp: str, code: C
         DISTANCE,
         distance_plot.distance_table(pair.distances),
         " ".join(distance_findings(pair.distances, pair.what)),
-        code=code(
-            f"{used_lines()}\n"
-            "from aesm2.plots import distance\n"
-            "from aesm2.routing.distance import scenario_distances\n"
-            f"distances = scenario_distances(used, {list(pair.layers)}, {list(pair.roles)},"
-            f" {pair.distances.by!r})\n"
-            f"figure = distance.distance_figure(distances, {stamp!r})"
-        ),
+        code=code(atlas_code.distance(pair.layers, pair.roles, pair.distances.by, stamp)),
     )
 
 

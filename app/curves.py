@@ -15,7 +15,7 @@ from aesm2.plots import training as training_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.routing.shares import ROLES, layer_shares
 from aesm2.training import history
-from app import cache, recipes, state, widgets
+from app import cache, curves_code, state, widgets
 from app.curves_runs import Run, stamp
 
 SMOOTHING = {"0": "none", "0.5": "light", "0.8": "medium", "0.95": "strong"}
@@ -117,10 +117,10 @@ def losses(runs: list[Run], chosen: Options) -> None:
         LOSSES,
         training_plot.curves_table(frames),
         "At the last record: " + ", ".join(f"{term} {v:.3g}" for term, v in last.items()),
-        code=_code(
+        code=curves_code.frames(
             frames,
             runs,
-            chosen,
+            chosen.factor,
             "history.loss_frame(run.history(), run.config.training)",
             ["term"],
             f"training.losses_figure(frames, {chosen.x!r}, {stamp(runs)!r})",
@@ -154,10 +154,10 @@ def validation(runs: list[Run], chosen: Options) -> None:
         VALIDATION,
         training_plot.curves_table(frames).rename(columns={"value": "AUC × 100"}),
         f"Validation AUC over training; the weights of step {runs[0].checkpoint.steps} were kept",
-        code=_code(
+        code=curves_code.frames(
             frames,
             runs,
-            chosen,
+            chosen.factor,
             f"history.validation_frame(run.history()).query({wanted!r})",
             ["task", "scope", "scenario"],
             "training.validation_figure(\n"
@@ -188,10 +188,10 @@ def divergences(runs: list[Run], chosen: Options) -> None:
         DIVERGENCE,
         training_plot.curves_table(frames),
         "Sums of KL by layer, for specific and shared experts, over training",
-        code=_code(
+        code=curves_code.frames(
             frames,
             runs,
-            chosen,
+            chosen.factor,
             "history.divergence_frame(run.history())",
             ["layer", "role"],
             f"training.divergence_figure(frames, {chosen.x!r}, {stamp(runs)!r})",
@@ -239,19 +239,7 @@ def snapshots(run: Run) -> None:
         USE,
         utilisation_plot.utilisation_table(shown).assign(step=step),
         f"Share of rows that took each expert of {layer.name} at step {step}",
-        code=recipes.of_rows(
-            checkpoint,
-            None,
-            "from aesm2.data.scenarios import PATH, existing\n"
-            "from aesm2.plots import utilisation\n"
-            "from aesm2.routing.shares import ROLES, layer_shares\n"
-            f"used = dict(checkpoint.utilisation_history())[{step}]\n"
-            "exists = existing(checkpoint.description, used.schema, PATH)\n"
-            f"shares = layer_shares(used, {layer.name!r}, {by!r}, exists)\n"
-            'panels = utilisation.panels([shares], ROLES, "share")\n'
-            "figure = utilisation.utilisation_figure("
-            f"panels, {f'{widgets.stamp()}, validation split'!r})",
-        ),
+        code=curves_code.snapshot(run, layer.name, by, step),
     )
 
 
@@ -299,22 +287,6 @@ def _frames(
     frames = {run.name: read(run) for run in runs}
     kept = {name: frame for name, frame in frames.items() if len(frame)}
     return {name: history.smoothed(frame, chosen.factor, by) for name, frame in kept.items()}
-
-
-def _code(
-    frames: dict[str, pd.DataFrame], runs: list[Run], chosen: Options, read: str, by: list[str],
-    figure: str,
-) -> str:  # fmt: skip
-    """Return the script that reads a frame of every run and draws them. read: of `run`."""
-    lines = (
-        "from aesm2.plots import training\n"
-        "from aesm2.training import history\n"
-        "frames = {\n"
-        f"    name: history.smoothed({read}, {chosen.factor}, {by})\n"
-        f"    for name, run in runs.items() if name in {list(frames)}\n}}\n"
-        f"figure = {figure}"
-    )
-    return recipes.of_runs({run.name: run.checkpoint for run in runs}, lines)
 
 
 def _step(last: int) -> int:

@@ -1,7 +1,6 @@
 """Which features are distributed differently between scenarios, or between training and test."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,12 +9,13 @@ import streamlit as st
 
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.dataset import SplitName
-from aesm2.data.drift import Drift, scenario_drift, split_drift, value_counts
+from aesm2.data.drift import scenario_drift, split_drift, value_counts
 from aesm2.data.scenarios import scenario_index, scenario_names
 from aesm2.plots import distribution as distribution_plot
 from aesm2.plots import drift as drift_plot
 from aesm2.routing.findings import scenario_label
-from app import cache, data_tables, lens, recipes, state, widgets
+from app import cache, data_tables, drift_code, lens, state, widgets
+from app.drift_code import Compared
 
 FIRST = 20  # features drawn unless all are asked for
 NARROW = 6  # comparisons that leave room for a second chart beside them
@@ -43,25 +43,6 @@ DISTRIBUTION = widgets.Explanation(
     " model cuts them, at quantiles of the training rows. Of many ids, those whose share differs"
     " most stand alone.",
 )
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Sets of rows, and how differently each feature is distributed in them.
-
-    names: of the comparisons of `drift`. sets: names of the sets whose values stand side by side.
-    parts: rows; members: the set of each of their rows. what: a title.
-    """
-
-    drift: Drift
-    names: tuple[str, ...]
-    sets: tuple[str, ...]
-    parts: list[cache.RowSet]
-    members: list[np.ndarray]
-    key: str
-    what: str
-    stamp: str
-    by: str
 
 
 def section(checkpoint: Checkpoint, parts: list[cache.RowSet] | None, by: str, split: str) -> None:
@@ -116,7 +97,7 @@ def _heatmap(checkpoint: Checkpoint, found: Compared, chosen: int, most: int) ->
         table,
         drift_plot.drift_words(found.drift, labels, found.names),
         selectable=True,
-        code=_code(checkpoint, found, _drift_lines(found, chosen, most)),
+        code=drift_code.drift(checkpoint, found, chosen, most),
     )
     if len(drift_plot.compared(found.drift)) > drift_plot.MOST:
         st.caption(f"Drawn: the {drift_plot.MOST} scenarios with most rows; Numbers has all.")
@@ -151,77 +132,10 @@ def _values(checkpoint: Checkpoint, found: Compared, feature: int) -> None:
         DISTRIBUTION,
         distribution_plot.distribution_table(shown),
         f"Shares of the values of {shown.feature} in {', '.join(shown.sets)}",
-        code=_code(checkpoint, found, _value_lines(checkpoint, found, feature)),
+        code=drift_code.values(checkpoint, found, feature),
     )
     if len(shown.sets) < int((counts.sum(1) > 0).sum()):
         st.caption(f"The {len(shown.sets)} scenarios with most rows, of {len(found.sets)}.")
-
-
-def _between_splits(found: Compared) -> bool:
-    return found.key.endswith("-splits")
-
-
-def _code(checkpoint: Checkpoint, found: Compared, lines: str) -> str:
-    """Return a script whose lines may use `fields`, `own` and `names` of the rows compared."""
-    names = (
-        "from aesm2.data.scenarios import scenario_index, scenario_names\n"
-        "from aesm2.routing.findings import scenario_label\n"
-        "schema = checkpoint.encoder.schema\n"
-        f"names = [scenario_label({found.by!r}, name)"
-        f" for name in scenario_names(schema, {found.by!r})]\n"
-    )
-    if not _between_splits(found):
-        own = f"own = scenario_index(batch.scenarios.numpy(), schema, {found.by!r})\n"
-        return recipes.of_rows(checkpoint, found.parts, f"{names}{own}{lines}")
-    parts = (
-        f"dataset = {recipes.dataset(checkpoint)}\n"
-        'parts = [checkpoint.encode(dataset.split(name)) for name in ("train", "test")]\n'
-        f"own = [scenario_index(part.scenarios.numpy(), schema, {found.by!r}) for part in parts]\n"
-    )
-    return recipes.of_rows(checkpoint, None, f"{names}{parts}{lines}")
-
-
-def _drift_lines(found: Compared, chosen: int, most: int) -> str:
-    measured = "scenario_drift(batch.fields.numpy(), schema.fields, own, len(names))"
-    name, sets = "scenario_drift", "names"
-    if _between_splits(found):
-        name, sets = "split_drift", '["all rows", *names]'
-        measured = (
-            "split_drift(\n    *(part.fields.numpy() for part in parts), schema.fields, *own,"
-            " len(names)\n)"
-        )
-    return (
-        f"from aesm2.data.drift import {name}\n"
-        "from aesm2.plots import drift\n"
-        f"found = {measured}\n"
-        "fields = checkpoint.description.fields\n"
-        "labels = [field.title or name for name, field in fields.items()]\n"
-        f"figure = drift.drift_figure(found, labels, {sets}, {chosen}, {most}, {found.stamp!r})"
-    )
-
-
-def _value_lines(checkpoint: Checkpoint, found: Compared, feature: int) -> str:
-    name = list(checkpoint.description.fields)[feature]
-    counts = f"value_counts(batch.fields[:, {feature}].numpy(), size, own, len(names))"
-    sets = "names"
-    if _between_splits(found):
-        sets = '["training", "test"]'
-        counts = (
-            "sum(\n"
-            f"    value_counts(part.fields[:, {feature}].numpy(), size,"
-            " np.full(len(part.fields), place), 2)\n"
-            "    for place, part in enumerate(parts)\n)"
-        )
-    return (
-        "import numpy as np\n"
-        "from aesm2.data.drift import value_counts\n"
-        "from aesm2.plots import distribution\n"
-        f"size, encoder = schema.fields[{feature}], checkpoint.encoder\n"
-        f"counts = {counts}\n"
-        f"shown = distribution.distribution(\n    {_title(checkpoint)(name)!r},"
-        f" encoder.value_names({name!r}),\n    {name!r} in encoder.edges, {sets}, counts,\n)\n"
-        f"figure = distribution.distribution_figure(shown, {found.stamp!r})"
-    )
 
 
 def _scenarios(checkpoint: Checkpoint, parts: list[cache.RowSet], by: str, split: str) -> Compared:

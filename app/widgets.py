@@ -4,7 +4,6 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,15 @@ import torch
 from aesm2.device import device_label
 from aesm2.errors import InputError
 from aesm2.plots.style import provenance, stamp_of
-from aesm2.report import Context, Help
+from aesm2.report import Context
 from aesm2.routing.gates import MixtureSpec, mixture_layers
 from aesm2.routing.trace import LayerSpec
 from app import cache, pins, state
+from app.explanation import Explanation as Explanation  # pages write widgets.Explanation
 
 ANY = ""  # every scenario of a level
 LAYERLESS = ("", "data")  # pages whose charts are of no layer
 DEFAULT = "kuairand"  # the checkpoint that the app opens on: the one of real data
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a chart's help says.
-
-    sentence: what it shows, in plain words. formula: in LaTeX. source: e.g. "Eq. 11, §3.3".
-    reading: how to read it.
-    """
-
-    sentence: str
-    reading: str
-    formula: str = ""
-    source: str = ""
 
 
 def global_bar() -> None:
@@ -139,8 +125,7 @@ def chart(
     click as Streamlit's event, whose points carry `customdata`.
     """
     with st.container(key=f"chart-{key}"):
-        told, about = _help(explanation), context()
-        own = pins.Chart(figure, data, key, plain(title), told, alt, code, about)
+        own = pins.Chart(figure, data, key, plain(title), explanation.help, alt, code, context())
         titled(title, explanation, code, own)
         event = st.plotly_chart(
             figure,
@@ -165,7 +150,7 @@ def titled(
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title}**", width="stretch")
         with st.popover("", icon=":material/help:", type="tertiary"):
-            _explain(explanation)
+            explanation.draw()
         if code:
             with st.popover("", icon=":material/code:", type="tertiary", help="Copy as Python"):
                 st.code(code, language="python")
@@ -272,19 +257,3 @@ def _device_input() -> None:
     if torch.cuda.is_available():
         pick("Device", "device", ["auto", "cuda", "cpu"], "auto", width=110)
     st.badge(device_label(current().checkpoint.device), icon=":material/memory:", color="gray")
-
-
-def _help(explanation: Explanation) -> Help:
-    return Help(
-        sentence=explanation.sentence, reading=explanation.reading, formula=explanation.formula,
-        source=explanation.source,
-    )  # fmt: skip
-
-
-def _explain(explanation: Explanation) -> None:
-    st.write(explanation.sentence)
-    if explanation.formula:
-        st.latex(explanation.formula)
-    if explanation.source:
-        st.caption(f"Source: {explanation.source}, Zou et al., SIGIR 2022")
-    st.write(f"**How to read it.** {explanation.reading}")
