@@ -1,5 +1,6 @@
 """Copy as Python: the lines of every chart make that chart."""
 
+import base64
 import functools
 import json
 import shutil
@@ -121,8 +122,6 @@ def same(found: Any, wanted: Any, where: str) -> None:
 
 def array(value: dict[str, Any]) -> np.ndarray:
     """The numbers of plotly's binary form."""
-    import base64
-
     return np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"]).astype(float)
 
 
@@ -164,6 +163,24 @@ LEAST = {"lens": 10, "atlas": 4, "curves": 4, "home": 2, "data": 4, "bench": 7, 
 def test_the_code_of_every_chart_makes_it(look: Look, name: str) -> None:
     page, view = VIEWS[name]
     drawn = look(page, **view)
-    print(name, len(drawn), list(drawn))
     assert len(drawn) >= LEAST.get(name, 1)
     check(drawn)
+
+
+def test_the_code_of_the_shipped_checkpoint_runs_from_the_root(look: Look) -> None:
+    drawn = look("views/atlas.py", REPOSITORY, checkpoint="kuairand", s__tab="4")
+    drawn |= look("views/lens.py", REPOSITORY, checkpoint="kuairand", layer="task.1")
+    drawn |= look("views/relations.py", REPOSITORY, study="kuairand")
+    assert len(drawn) >= 13
+    codes = {key: code for key, (_, code) in drawn.items()}
+    assert "aesm2.load('checkpoints/kuairand')" in codes["lens-strip"]
+    assert "aesm2.Dataset.open('data_samples/kuairand_pure').split('test')" in codes["lens-strip"]
+    assert "Path('checkpoints/evidence/kuairand')" in codes["relations-auc-ctr"]
+    check(drawn)
+
+
+def test_a_difference_between_figures_is_found() -> None:
+    same({"a": [1.0, "x"]}, {"a": [1.0 + 1e-9, "x"]}, "")
+    for other in ({"a": [1.1, "x"]}, {"a": [1.0, "y"]}, {"a": [1.0]}, {"b": [1.0, "x"]}):
+        with pytest.raises(AssertionError):
+            same(other, {"a": [1.0, "x"]}, "")

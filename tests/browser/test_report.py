@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import PATIENCE, Visit
 
 pytestmark = pytest.mark.xdist_group("browser")
 DRAWN = """
@@ -54,6 +54,7 @@ def _offline(browser: Browser, file: Path) -> None:
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
+    page.set_default_timeout(PATIENCE)
     page.goto(file.as_uri())
     page.wait_for_selector("body[data-drawn=all]", state="attached")
     (first, some), (second, more) = page.evaluate(DRAWN)
