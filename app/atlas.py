@@ -27,7 +27,8 @@ from aesm2.routing.shares import (
 )
 from aesm2.routing.trace import LayerSpec
 from aesm2.routing.utilisation import Utilisation
-from app import cache, state, upload, widgets
+from app import atlas_code, cache, state, upload, widgets
+from app.recipes import Code
 
 OWN = "own"  # each layer by its own level
 MOST_LINES = 240  # of the heatmaps of all layers; more take seconds to draw
@@ -90,6 +91,7 @@ def source(opened: cache.Opened) -> cache.RowSet | None:
     now = wanted if wanted in titles else next(iter(titles))
     st.selectbox("Rows", list(titles), format_func=titles.__getitem__, width=200,
                  **state.bind("rows", now))  # fmt: skip
+    widgets.about(slice=uploads.get(now, now))
     if now in uploads:
         return upload.rows(opened.checkpoint, now)
     return cache.rows(opened.checkpoint, next(split for split in SPLITS if split == now))
@@ -142,13 +144,14 @@ def shares(found: Utilisation, spec: LayerSpec, by: str) -> LayerShares:
     return layer_shares(found, spec.name, grouping, existing(described, found.schema, PATH))
 
 
-def use_chart(found: Utilisation, chosen: Options, stamp: str) -> list[Any] | None:
+def use_chart(found: Utilisation, chosen: Options, stamp: str, code: Code) -> list[Any] | None:
     """Draw who uses which experts; return the customdata of the cell that was clicked."""
     layers = [shares(found, spec, chosen.by) for spec in chosen.shown]
     panels = utilisation_plot.panels(layers, chosen.roles, chosen.value)
     current = widgets.current_layer().name
     if len(layers) > 1 and sum(len(panel.lines) for panel in panels) > MOST_LINES:
         panels = [panel for panel in panels if panel.shares.spec.name == current]
+        layers = [layer for layer in layers if layer.spec.name == current]
         st.caption(f":material/filter_alt: Too many scenarios to draw every layer: only {current},"
                    " the layer of the bar. A scenario chosen in the bar leaves fewer.")  # fmt: skip
     if not panels:
@@ -162,6 +165,7 @@ def use_chart(found: Utilisation, chosen: Options, stamp: str) -> list[Any] | No
         utilisation_plot.utilisation_table(panels),
         " ".join(sentence for layer in layers for sentence in layer_findings(layer)),
         selectable=True,
+        code=code(atlas_code.use(layers, chosen.roles, chosen.value, stamp)),
     )
     points = event["selection"]["points"]
     return list(points[0]["customdata"]) if points else None
@@ -173,6 +177,8 @@ class Compared:
 
     distances: Distances
     what: str
+    layers: tuple[str, ...]
+    roles: tuple[RoleName, ...]
 
 
 def compared(found: Utilisation, chosen: Options) -> Compared | None:
@@ -185,9 +191,11 @@ def compared(found: Utilisation, chosen: Options) -> Compared | None:
     roles = [r for r in chosen.roles if any(spec_k(spec, r) for spec in layers)]
     if not roles:
         return None
-    distances = scenario_distances(found, [spec.name for spec in layers], roles, by)
+    names = tuple(spec.name for spec in layers)
+    distances = scenario_distances(found, names, roles, by)
     of = layer.name if len(layers) == 1 else "all layers"
-    return Compared(distances, f"the {' and '.join(roles)} experts of {of}")
+    what = f"the {' and '.join(roles)} experts of {of}"
+    return Compared(distances, what, names, tuple(roles))
 
 
 def says(found: Utilisation, chosen: Options, pair: Compared | None) -> list[str]:
@@ -196,7 +204,7 @@ def says(found: Utilisation, chosen: Options, pair: Compared | None) -> list[str
     return layer + ([] if pair is None else distance_findings(pair.distances, pair.what))
 
 
-def distance_section(chosen: Options, pair: Compared | None, stamp: str) -> None:
+def distance_section(chosen: Options, pair: Compared | None, stamp: str, code: Code) -> None:
     """Draw how differently the scenarios use the experts."""
     layer = widgets.current_layer()
     over = {"layer": f"layer {layer.name}", "all": "all layers"}
@@ -215,6 +223,7 @@ def distance_section(chosen: Options, pair: Compared | None, stamp: str) -> None
         DISTANCE,
         distance_plot.distance_table(pair.distances),
         " ".join(distance_findings(pair.distances, pair.what)),
+        code=code(atlas_code.distance(pair.layers, pair.roles, pair.distances.by, stamp)),
     )
 
 

@@ -10,7 +10,7 @@ from aesm2.errors import InputError
 from aesm2.plots import mixtures
 from aesm2.routing.findings import gate_findings
 from aesm2.routing.gates import GATED, GateMeans, GateUsage
-from app import atlas, cache, curves_runs, state, upload, widgets
+from app import atlas, cache, curves_runs, recipes, state, upload, widgets
 
 MOST_LINES = 240  # of the heatmaps of one model; more take seconds to draw
 WHAT = (
@@ -37,6 +37,7 @@ class Side:
     name: str
     opened: cache.Opened
     usage: GateUsage
+    rows: cache.RowSet
 
     @property
     def title(self) -> str:
@@ -55,7 +56,7 @@ def page(opened: cache.Opened) -> None:
         by, one = _grouping(opened), _only_one()
         beside = _beside_input()
     atlas.filter_note(opened)
-    own = Side(_current(), opened, cache.gate_usage(opened, rows))
+    own = Side(_current(), opened, cache.gate_usage(opened, rows), rows)
     shown = _panels(own, by, one)
     if not shown:
         st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
@@ -75,7 +76,7 @@ def beside_section(opened: cache.Opened, rows: cache.RowSet, by: str, only: bool
     )
     beside = _beside_input()
     if beside:
-        own = Side(_current(), opened, cache.gate_usage(opened, rows))
+        own = Side(_current(), opened, cache.gate_usage(opened, rows), rows)
         others = _other(beside, own, rows)
         if others:
             _charts([own, *others], by, only, atlas.stamp(rows))
@@ -96,7 +97,24 @@ def _charts(sides: list[Side], by: str, one: bool, stamp: str) -> None:
                 WEIGHTS,
                 mixtures.mixtures_table(shown),
                 " ".join(sentence for panel in shown for sentence in gate_findings(panel.means)),
+                code=recipes.script(side.opened, side.rows, _lines(shown, stamp)),
             )
+
+
+def _lines(shown: list[mixtures.Panel], stamp: str) -> str:
+    """Return the lines that average the gates' weights and draw them."""
+    by = {panel.spec.name: panel.means.by for panel in shown}
+    return (
+        "from aesm2.data.scenarios import PATH, existing, paths_within\n"
+        "from aesm2.plots import mixtures\n"
+        "from aesm2.routing.gates import gate_usage\n"
+        "usage = gate_usage(checkpoint.model, batch)\n"
+        "kept = existing(checkpoint.description, usage.schema, PATH)\n"
+        f"kept &= paths_within(usage.schema, {widgets.current_scenarios()})[:, None]\n"
+        f"groupings = {by}\n"
+        "panels = [mixtures.Panel(usage.means(name, by, kept)) for name, by in groupings.items()]\n"
+        f"figure = mixtures.mixtures_figure(panels, {stamp!r})"
+    )
 
 
 def _panels(side: Side, by: str, one: bool) -> list[mixtures.Panel]:
@@ -171,7 +189,7 @@ def _other(name: str, own: Side, rows: cache.RowSet) -> list[Side]:
     except InputError as error:
         st.warning(f"“{name}” is left out: {error}", icon=":material/warning:")
         return []
-    return [Side(name, other, cache.gate_usage(other, same))]
+    return [Side(name, other, cache.gate_usage(other, same), same)]
 
 
 def _rows_for(other: cache.Opened, rows: cache.RowSet) -> cache.RowSet:

@@ -15,6 +15,7 @@ from aesm2.evidence.standings import (
     board,
     cell_title,
     challenge,
+    of_ids,
     standings,
     variant_title,
 )
@@ -108,9 +109,7 @@ def standing(study: cache.Study, runs: pd.DataFrame, chosen: Options) -> Standin
 
     def build() -> Standing:
         every = study.evidence.tables.get("comparisons", pd.DataFrame(columns=COMPARED))
-        names = [n for n in runs["variant"].unique() if _wanted(n, chosen.ids)]
-        own = runs[runs["variant"].isin(names)]
-        pairs = every[every["reference"].isin(names) & every["variant"].isin(names)]
+        own, pairs = of_ids(runs, chosen.ids), of_ids(every, chosen.ids)
         lines = standings(own, chosen.measure, chosen.by)
         challenged = challenge(lines, pairs, chosen.measure)
         return Standing(
@@ -182,7 +181,3 @@ def published(study: cache.Study) -> None:
             f"{source}. These are numbers on other data, from other runs: their order may be"
             " compared with the order above, their height may not."
         )
-
-
-def _wanted(variant: str, ids: str) -> bool:
-    return ids == "both" or variant.endswith(IDS) == (ids == "with")

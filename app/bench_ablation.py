@@ -5,14 +5,20 @@ import textwrap
 import pandas as pd
 
 from aesm2.data.scenarios import OVERALL
-from aesm2.evidence.ablation import FULL
-from aesm2.evidence.standings import MEASURES, board, cell_title, challenge, standings
+from aesm2.evidence.ablation import FULL, WITHOUT, mean_curves
+from aesm2.evidence.standings import (
+    MEASURES,
+    board,
+    cell_title,
+    challenge,
+    size_words,
+    standings,
+)
 from aesm2.plots import forest as forest_plot
 from aesm2.plots import training as training_plot
-from app import cache, studies, widgets
+from app import cache, recipes, studies, widgets
 from app.bench_table import Shown, draw
 
-WITHOUT = "w/o auxiliary loss"
 TABLE = widgets.Explanation(
     "What is left of the AUC when a part of AESM² is taken away, or something is added that the"
     " paper does not have.",
@@ -71,7 +77,7 @@ def _forest(study: cache.Study, runs: pd.DataFrame, compared: pd.DataFrame, by: 
     cell = widgets.pick("Scenario and task", "ablation-cell", names, names[0], width=220)
     scope, scenario, task = named[cell]
     lines = forest_plot.forest_lines(own, FULL, scope, scenario, task)
-    size = studies.size(runs, scope, scenario, task)
+    size = size_words(runs, scope, scenario, task)
     figure = cache.of_study(
         f"ablation forest {cell}",
         study,
@@ -84,23 +90,27 @@ def _forest(study: cache.Study, runs: pd.DataFrame, compared: pd.DataFrame, by: 
         FOREST,
         lines.rename(columns={"difference": "points", "low": "95 % low", "high": "95 % high"}),
         forest_plot.forest_words(lines, FULL),
+        code=recipes.of_evidence(
+            study,
+            "from aesm2.evidence.ablation import FULL\n"
+            "from aesm2.evidence.standings import size_words\n"
+            "from aesm2.plots import forest\n"
+            f"cell = {(scope, scenario, task)}\n"
+            "compared = evidence.tables['ablation_comparisons']\n"
+            "lines = forest.forest_lines(compared, FULL, *cell)\n"
+            "size = size_words(evidence.tables['ablation'], *cell)\n"
+            f"figure = forest.forest_figure(lines, FULL, size, {studies.stamp(study)!r})",
+        ),
     )
 
 
 def _curves(study: cache.Study) -> None:
     curves = study.evidence.tables.get("ablation_curves")
-    own = None if curves is None else curves[curves["variant"].isin([FULL, WITHOUT])]
-    if own is None or own.empty:
+    frames = {} if curves is None else mean_curves(curves)
+    if curves is None or not frames:
         studies.missing(study, "ablation_curves")
         return
-    means = own.groupby(["variant", "layer", "role", "step"], sort=False)["value"].mean()
-    frame = means.reset_index().assign(smooth=lambda f: f["value"])
-    names = {FULL: "with auxiliary loss", WITHOUT: "without"}
-    frames = {
-        title: part
-        for name, title in names.items()
-        if len(part := frame[frame["variant"] == name].drop(columns="variant"))
-    }
+    own = curves[curves["variant"].isin([FULL, WITHOUT])]
     stamp = f"{studies.stamp(study)}; mean of {own['seed'].nunique()} seeds"
     stamp = "<br>".join(textwrap.wrap(stamp, 72))
     widgets.chart(
@@ -114,4 +124,11 @@ def _curves(study: cache.Study) -> None:
         CURVES,
         training_plot.curves_table(frames).drop(columns="smooth", errors="ignore"),
         "Sums of KL by layer over training, with and without auxiliary loss",
+        code=recipes.of_evidence(
+            study,
+            "from aesm2.evidence.ablation import mean_curves\n"
+            "from aesm2.plots import training\n"
+            "frames = mean_curves(evidence.tables['ablation_curves'])\n"
+            f"figure = training.divergence_figure(frames, 'step', {stamp!r})",
+        ),
     )

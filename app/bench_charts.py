@@ -3,14 +3,14 @@
 import streamlit as st
 
 from aesm2.data.scenarios import OVERALL
-from aesm2.evidence.seesaw import differences, seesaw
-from aesm2.evidence.standings import CELL, cell_title, variant_title
+from aesm2.evidence.seesaw import auc_seesaw
+from aesm2.evidence.standings import cell_title, size_words, variant_title
 from aesm2.evidence.tables import summary
 from aesm2.plots import forest as forest_plot
 from aesm2.plots import tradeoff as tradeoff_plot
 from aesm2.plots import trades as trades_plot
 from aesm2.plots import tuning as tuning_plot
-from app import cache, studies, widgets
+from app import cache, recipes, studies, widgets
 from app.bench import Standing
 
 MARGINS = {"0": "any difference", "0.1": "over 0.1 points", "0.5": "over 0.5 points"}
@@ -72,7 +72,7 @@ def forest(study: cache.Study, shown: Standing) -> None:
         f"forest {options} {cell} {reference}",
         study,
         lambda: forest_plot.forest_figure(
-            lines, title, studies.size(shown.runs, scope, scenario, task), studies.stamp(study)
+            lines, title, size_words(shown.runs, scope, scenario, task), studies.stamp(study)
         ),
     )
     widgets.chart(
@@ -82,6 +82,17 @@ def forest(study: cache.Study, shown: Standing) -> None:
         FOREST,
         lines.rename(columns={"difference": "points", "low": "95 % low", "high": "95 % high"}),
         forest_plot.forest_words(lines, title),
+        code=recipes.of_evidence(
+            study,
+            f"{opened(options.ids, 'runs', 'comparisons')}\n"
+            "from aesm2.evidence.standings import size_words, variant_title\n"
+            "from aesm2.plots import forest\n"
+            f"cell = {(scope, scenario, task)}\n"
+            f"lines = forest.forest_lines(comparisons, {reference!r}, *cell)\n"
+            "size = size_words(runs, *cell)\n"
+            f"title = variant_title({reference!r})\n"
+            f"figure = forest.forest_figure(lines, title, size, {studies.stamp(study)!r})",
+        ),
     )
 
 
@@ -92,11 +103,10 @@ def trades(study: cache.Study, shown: Standing) -> None:
     if runs["variant"].nunique() < 2:
         st.info("There is only one model here.", icon=":material/info:")
         return
-    figures = runs.assign(model=runs["variant"].map(variant_title), value=100 * runs["auc"])
     found = cache.of_study(
         f"trades {shown.options} {margin}",
         study,
-        lambda: seesaw(differences(figures[["model", *CELL, "value"]]), float(margin)),
+        lambda: auc_seesaw(shown.runs, shown.options.by, float(margin)),
     )
     drawn = cache.of_study(
         f"trades figure {shown.options} {margin}",
@@ -111,6 +121,14 @@ def trades(study: cache.Study, shown: Standing) -> None:
         TRADES,
         found,
         trades_plot.trades_words(found),
+        code=recipes.of_evidence(
+            study,
+            f"{opened(shown.options.ids, 'runs')}\n"
+            "from aesm2.evidence.seesaw import auc_seesaw\n"
+            "from aesm2.plots import trades\n"
+            f"found = auc_seesaw(runs, {shown.options.by!r}, {float(margin)})\n"
+            f"figure = trades.trades_figure(found, {studies.stamp(study)!r})",
+        ),
     )
 
 
@@ -132,7 +150,7 @@ def cost(study: cache.Study, shown: Standing) -> None:
         f"cost {shown.options} {task}",
         study,
         lambda: tradeoff_plot.tradeoff_figure(
-            lines, studies.size(shown.runs, OVERALL, OVERALL, task), studies.stamp(study)
+            lines, size_words(shown.runs, OVERALL, OVERALL, task), studies.stamp(study)
         ),
     )
     widgets.chart(
@@ -142,6 +160,18 @@ def cost(study: cache.Study, shown: Standing) -> None:
         COST,
         lines,
         tradeoff_plot.tradeoff_words(lines),
+        code=recipes.of_evidence(
+            study,
+            f"{opened(shown.options.ids, 'runs')}\n"
+            "from aesm2.evidence.standings import size_words\n"
+            "from aesm2.evidence.tables import summary\n"
+            "from aesm2.plots import tradeoff\n"
+            f"own = runs[(runs['scope'] == {OVERALL!r}) & (runs['task'] == {task!r})]\n"
+            "means = summary(own.assign(auc=100 * own['auc']))\n"
+            "lines = tradeoff.tradeoff_lines(means, evidence.tables['costs'])\n"
+            f"size = size_words(runs, {OVERALL!r}, {OVERALL!r}, {task!r})\n"
+            f"figure = tradeoff.tradeoff_figure(lines, size, {studies.stamp(study)!r})",
+        ),
     )
     studies.made(study, "costs")
 
@@ -164,4 +194,20 @@ def tuning(study: cache.Study, shown: Standing) -> None:
         TUNING,
         tuning_plot.tuning_table(trials),
         tuning_plot.tuning_words(trials),
+        code=recipes.of_evidence(
+            study,
+            f"{opened(shown.options.ids, 'runs', 'trials')}\n"
+            "from aesm2.plots import tuning\n"
+            "trials = trials[trials['variant'].isin(runs['variant'])]\n"
+            f"figure = tuning.tuning_figure(trials, {studies.stamp(study)!r})",
+        ),
     )
+
+
+def opened(ids: str, *tables: str) -> str:
+    """Return the lines that take tables of `evidence`, of the variants that are shown."""
+    lines = [f"{name} = evidence.tables[{name!r}]" for name in tables]
+    if ids != "both":
+        lines.insert(0, "from aesm2.evidence.standings import of_ids")
+        lines += [f"{name} = of_ids({name}, {ids!r})" for name in tables]
+    return "\n".join(lines)

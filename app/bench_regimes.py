@@ -9,7 +9,7 @@ import streamlit as st
 
 from aesm2.evidence.regimes import MANIFEST, leads, read_map
 from aesm2.plots import regimes as plot
-from app import cache, widgets
+from app import cache, recipes, widgets
 
 MAKING = "aesm2 regimes configs/evidence/regimes.toml"
 STAMP = "simulated data: worlds made to vary one thing at a time, CC0"
@@ -52,6 +52,12 @@ def section() -> None:
         MAP,
         plot.regimes_table(drawn.lines),
         drawn.said,
+        code=recipes.of_folder(
+            "from aesm2.evidence.regimes import leads, read_map\n"
+            "from aesm2.plots import regimes\n"
+            f"lines = leads(read_map(Path({recipes.place(folder)!r})).lines)\n"
+            f"figure = regimes.regimes_figure(lines, 'AUC × 100', {STAMP!r})"
+        ),
     )
     st.caption(f"Made by `{drawn.made}`.")
 

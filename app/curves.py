@@ -15,7 +15,7 @@ from aesm2.plots import training as training_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.routing.shares import ROLES, layer_shares
 from aesm2.training import history
-from app import cache, state, widgets
+from app import cache, curves_code, state, widgets
 from app.curves_runs import Run, stamp
 
 SMOOTHING = {"0": "none", "0.5": "light", "0.8": "medium", "0.95": "strong"}
@@ -117,6 +117,14 @@ def losses(runs: list[Run], chosen: Options) -> None:
         LOSSES,
         training_plot.curves_table(frames),
         "At the last record: " + ", ".join(f"{term} {v:.3g}" for term, v in last.items()),
+        code=curves_code.frames(
+            frames,
+            runs,
+            chosen.factor,
+            "history.loss_frame(run.history(), run.config.training)",
+            ["term"],
+            f"training.losses_figure(frames, {chosen.x!r}, {stamp(runs)!r})",
+        ),
     )
 
 
@@ -132,6 +140,7 @@ def validation(runs: list[Run], chosen: Options) -> None:
         st.info("Nothing was measured on the validation rows.", icon=":material/info:")
         return
     best = {run.name: run.checkpoint.steps for run in runs}
+    wanted = f"scope in {[OVERALL, chosen.by]}"
     described = runs[0].checkpoint.description
     widgets.chart(
         _drawn(
@@ -145,6 +154,16 @@ def validation(runs: list[Run], chosen: Options) -> None:
         VALIDATION,
         training_plot.curves_table(frames).rename(columns={"value": "AUC × 100"}),
         f"Validation AUC over training; the weights of step {runs[0].checkpoint.steps} were kept",
+        code=curves_code.frames(
+            frames,
+            runs,
+            chosen.factor,
+            f"history.validation_frame(run.history()).query({wanted!r})",
+            ["task", "scope", "scenario"],
+            "training.validation_figure(\n"
+            "    frames, {name: run.steps for name, run in runs.items()},"
+            f" runs[{runs[0].name!r}].description,\n    {chosen.x!r}, {stamp(runs)!r},\n)",
+        ),
     )
 
 
@@ -169,6 +188,14 @@ def divergences(runs: list[Run], chosen: Options) -> None:
         DIVERGENCE,
         training_plot.curves_table(frames),
         "Sums of KL by layer, for specific and shared experts, over training",
+        code=curves_code.frames(
+            frames,
+            runs,
+            chosen.factor,
+            "history.divergence_frame(run.history())",
+            ["layer", "role"],
+            f"training.divergence_figure(frames, {chosen.x!r}, {stamp(runs)!r})",
+        ),
     )
 
 
@@ -212,6 +239,7 @@ def snapshots(run: Run) -> None:
         USE,
         utilisation_plot.utilisation_table(shown).assign(step=step),
         f"Share of rows that took each expert of {layer.name} at step {step}",
+        code=curves_code.snapshot(run, layer.name, by, step),
     )
 
 

@@ -1,7 +1,6 @@
 """Which features are distributed differently between scenarios, or between training and test."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,12 +9,13 @@ import streamlit as st
 
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.dataset import SplitName
-from aesm2.data.drift import Drift, scenario_drift, split_drift, value_counts
-from aesm2.data.scenarios import path_index, scenario_names, scenario_of_path
+from aesm2.data.drift import scenario_drift, split_drift, value_counts
+from aesm2.data.scenarios import scenario_index, scenario_names
 from aesm2.plots import distribution as distribution_plot
 from aesm2.plots import drift as drift_plot
 from aesm2.routing.findings import scenario_label
-from app import cache, data_tables, lens, state, widgets
+from app import cache, data_tables, drift_code, lens, state, widgets
+from app.drift_code import Compared
 
 FIRST = 20  # features drawn unless all are asked for
 NARROW = 6  # comparisons that leave room for a second chart beside them
@@ -43,24 +43,6 @@ DISTRIBUTION = widgets.Explanation(
     " model cuts them, at quantiles of the training rows. Of many ids, those whose share differs"
     " most stand alone.",
 )
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Sets of rows, and how differently each feature is distributed in them.
-
-    names: of the comparisons of `drift`. sets: names of the sets whose values stand side by side.
-    parts: rows; members: the set of each of their rows. what: a title.
-    """
-
-    drift: Drift
-    names: tuple[str, ...]
-    sets: tuple[str, ...]
-    parts: list[cache.RowSet]
-    members: list[np.ndarray]
-    key: str
-    what: str
-    stamp: str
 
 
 def section(checkpoint: Checkpoint, parts: list[cache.RowSet] | None, by: str, split: str) -> None:
@@ -115,6 +97,7 @@ def _heatmap(checkpoint: Checkpoint, found: Compared, chosen: int, most: int) ->
         table,
         drift_plot.drift_words(found.drift, labels, found.names),
         selectable=True,
+        code=drift_code.drift(checkpoint, found, chosen, most),
     )
     if len(drift_plot.compared(found.drift)) > drift_plot.MOST:
         st.caption(f"Drawn: the {drift_plot.MOST} scenarios with most rows; Numbers has all.")
@@ -149,6 +132,7 @@ def _values(checkpoint: Checkpoint, found: Compared, feature: int) -> None:
         DISTRIBUTION,
         distribution_plot.distribution_table(shown),
         f"Shares of the values of {shown.feature} in {', '.join(shown.sets)}",
+        code=drift_code.values(checkpoint, found, feature),
     )
     if len(shown.sets) < int((counts.sum(1) > 0).sum()):
         st.caption(f"The {len(shown.sets)} scenarios with most rows, of {len(found.sets)}.")
@@ -166,7 +150,7 @@ def _scenarios(checkpoint: Checkpoint, parts: list[cache.RowSet], by: str, split
         found = scenario_drift(fields, schema.fields, np.concatenate(members), len(names))
         stamp = f"{widgets.stamp()}, {data_tables.SPLIT_TITLES[split]}"
         what = "Difference from all other rows"
-        return Compared(found, labels, labels, parts, members, f"{by}-{split}", what, stamp)
+        return Compared(found, labels, labels, parts, members, f"{by}-{split}", what, stamp, by)
 
     return cache.found(f"drift-{by}", checkpoint, parts, build)
 
@@ -189,16 +173,14 @@ def _splits(checkpoint: Checkpoint, by: str) -> Compared | None:
         sets = ("training", "test")
         columns = ("all rows", *labels)
         what = "Difference of test from training"
-        return Compared(found, columns, sets, parts, members, f"{by}-splits", what, stamp)
+        return Compared(found, columns, sets, parts, members, f"{by}-splits", what, stamp, by)
 
     return cache.found(f"drift-splits-{by}", checkpoint, parts, build)
 
 
 def _scenario(checkpoint: Checkpoint, rows: cache.RowSet, by: str) -> np.ndarray:
     schema = checkpoint.encoder.schema
-    path = path_index(rows.batch.scenarios.numpy(), schema)
-    own: np.ndarray = scenario_of_path(schema, by)[path]
-    return own
+    return scenario_index(rows.batch.scenarios.numpy(), schema, by)
 
 
 def _title(checkpoint: Checkpoint) -> Callable[[str], str]:

@@ -14,7 +14,7 @@ from aesm2.data.worth import Worth, worth
 from aesm2.errors import InputError
 from aesm2.plots import data as data_plot
 from aesm2.plots import rates as rates_plot
-from app import cache, widgets
+from app import cache, recipes, widgets
 
 SPLIT_TITLES = {"all": "all splits", "train": "training rows", "validation": "validation rows",
                 "test": "test rows"}  # fmt: skip
@@ -49,6 +49,7 @@ def options(checkpoint: Checkpoint) -> tuple[str, str]:
                           groupings.__getitem__, width=200)  # fmt: skip
         split = widgets.pick("Rows", "data-split", list(SPLIT_TITLES), "all",
                              SPLIT_TITLES.__getitem__, width=180)  # fmt: skip
+    widgets.about(slice=split)
     return by, split
 
 
@@ -142,9 +143,35 @@ def charts(
                 RATES if panel.axis == "%" else VALUE,
                 rates_plot.panel_table(panel),
                 rates_plot.panel_words(panel),
+                code=recipes.of_rows(
+                    checkpoint, parts, _rate_lines(panel, bool(parts), values, by, split, stamp)
+                ),
             )
     if len(drawn[0][0].lines) > rates_plot.MOST + 1:
         st.caption(f"Drawn: the {rates_plot.MOST} scenarios with most rows; Numbers has all.")
+
+
+def _rate_lines(
+    panel: rates_plot.Panel, there: bool, values: Worth | None, by: str, split: str, stamp: str
+) -> str:
+    """Return the lines that draw a panel. there: whether the rows are, else what was stored."""
+    counted, counts = "count", "count(batch, schema)"
+    if not there:
+        counted, counts = (
+            "stored_counts",
+            f"stored_counts(checkpoint.statistics, schema, {split!r})",
+        )
+    worth_ = "None" if values is None else "worth(rows, batch, described, schema)"
+    return (
+        f"from aesm2.data.counts import {counted}\n"
+        + ("" if values is None else "from aesm2.data.worth import worth\n")
+        + "from aesm2.plots import rates\n"
+        "described, schema = checkpoint.description, checkpoint.encoder.schema\n"
+        f"counts = {counts}\n"
+        f"panels = rates.panels(counts, {worth_}, described, {by!r})\n"
+        f"panel = next(panel for panel in panels if panel.key == {panel.key!r})\n"
+        f"figure = rates.panel_figure(panel, described, {stamp!r})"
+    )
 
 
 def _worth(checkpoint: Checkpoint, parts: list[cache.RowSet] | None) -> Worth | None:

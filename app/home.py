@@ -8,7 +8,7 @@ from aesm2.data.counts import stored_counts
 from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.plots import architecture as architecture_plot
 from aesm2.plots import metrics as metrics_plot
-from app import data_about, data_tables, lens, state, widgets
+from app import data_about, data_tables, lens, recipes, state, widgets
 
 ARCHITECTURE = widgets.Explanation(
     "The steps a row goes through, from its features at the top to its predictions at the bottom."
@@ -81,6 +81,7 @@ def architecture(checkpoint: Checkpoint) -> None:
         architecture_plot.architecture_table(stages),
         " then ".join(f"{s.name} ({s.experts} experts)" if s.experts else s.name for s in stages),
         selectable=bool(checkpoint.layers),
+        code=recipes.of_rows(checkpoint, None, _architecture_lines(current)),
     )
     if not checkpoint.layers:
         st.caption(
@@ -112,6 +113,7 @@ def metrics(checkpoint: Checkpoint) -> None:
                              scopes.__getitem__, width=200)  # fmt: skip
     lines = metrics_plot.measured(evaluation, split, scope == PATH)
     table = metrics_plot.metrics_table(lines)
+    widgets.about(slice=split)
     widgets.chart(
         metrics_plot.metrics_figure(lines, described, f"{widgets.stamp()}, {split} split"),
         f"home-metrics-{split}-{scope}",
@@ -119,10 +121,28 @@ def metrics(checkpoint: Checkpoint) -> None:
         METRICS,
         table,
         metrics_words(lines, split),
+        code=recipes.of_rows(checkpoint, None, _metrics_lines(split, scope == PATH)),
     )
     st.caption(
         "Calibration, under Numbers: mean prediction over the actual rate; 1 is right on average,"
         " above 1 the model promises too much."
+    )
+
+
+def _architecture_lines(layer: str) -> str:
+    return (
+        "from aesm2.plots import architecture\n"
+        "stages = architecture.stages(checkpoint.config.model, checkpoint.description)\n"
+        f"figure = architecture.architecture_figure(stages, {layer!r}, {widgets.stamp()!r})"
+    )
+
+
+def _metrics_lines(split: str, paths: bool) -> str:
+    stamp = f"{widgets.stamp()}, {split} split"
+    return (
+        "from aesm2.plots import metrics\n"
+        f"lines = metrics.measured(checkpoint.evaluation, {split!r}, paths={paths})\n"
+        f"figure = metrics.metrics_figure(lines, checkpoint.description, {stamp!r})"
     )
 
 

@@ -9,7 +9,7 @@ from aesm2.evidence.paper import SOURCE
 from aesm2.evidence.paper import published as figures
 from aesm2.evidence.standings import variant_title
 from aesm2.plots.impact import impact_figure
-from app import cache, studies, widgets
+from app import cache, recipes, studies, widgets
 
 TITLES = {"clicks": "Clicks", "purchases": "Purchases", "sales value": "Sales value (GMV)"}
 QUOTED = {"ctr": "clicks", "cvr": "purchases per click", "ctcvr": "purchases", "gmv": "sales value"}
@@ -132,5 +132,12 @@ def _charts(study: cache.Study, lines: pd.DataFrame, reference: str, variant: st
                 " ".join(
                     f"{line['scenario']}: {signed(line['extra'])}."
                     for line in own.to_dict("records")
+                ),
+                code=recipes.of_evidence(
+                    study,
+                    "from aesm2.evidence.impact import impact\n"
+                    "from aesm2.plots.impact import impact_figure\n"
+                    f"lines = impact(evidence.tables['replay'], {reference!r}, {variant!r})\n"
+                    f"figure = impact_figure(lines, {measure!r}, {stamp!r})",
                 ),
             )

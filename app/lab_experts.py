@@ -2,85 +2,73 @@
 
 import streamlit as st
 
-from aesm2.data.scenarios import PATH, existing
-from aesm2.data.schema import Schema
-from aesm2.files import read_lines
-from aesm2.lab.alarms import Snapshots, alarms, roles_over_time
+from aesm2.lab.alarms import alarms, roles_over_time
 from aesm2.lab.job import Job
-from aesm2.models import build
+from aesm2.lab.records import read_saturation, read_shape, read_shares, read_snapshots
 from aesm2.plots import moving
 from aesm2.plots import roles as roles_plot
 from aesm2.plots.training import curves_table
 from aesm2.plots.utilisation import panels, utilisation_table
-from aesm2.routing.saturation import saturation
-from aesm2.routing.shares import ROLES, layer_shares, own_grouping
-from aesm2.routing.trace import LayerSpec, layer_specs
-from aesm2.training import history
-from app import curves, lab_live, widgets
-
-
-def specs(job: Job) -> tuple[Schema, tuple[LayerSpec, ...]]:
-    """Return the shape of a run's data and its layers that select."""
-    about = lab_live.described(job)
-    schema = Schema(
-        fields=(2,) * len(about.fields),  # the layers do not depend on them
-        levels=tuple(level.scenarios for level in about.level),
-        level_names=tuple(level.name for level in about.level),
-        tasks=tuple(task.name for task in about.task),
-        parents=about.parents,
-    )
-    return schema, layer_specs(build(job.config().model, schema))
-
-
-def snapshots(job: Job) -> Snapshots:
-    """Return the counts of choices at every measurement."""
-    lines = read_lines(job.folder / "utilisation.jsonl")
-    return history.snapshots(lines, *specs(job))
+from aesm2.routing.shares import ROLES
+from app import curves, lab_code, lab_live, widgets
 
 
 def warnings(job: Job) -> None:
     """Say what is wrong with the experts."""
-    for said in alarms(snapshots(job)):
+    for said in alarms(read_snapshots(job)):
         st.warning(widgets.escaped(said), icon=":material/warning:")
 
 
 def section(job: Job) -> None:
     """Draw the roles of experts over time: heatmaps that move, flows, and how settled they are."""
-    found, (schema, layers) = snapshots(job), specs(job)
+    _, layers = read_shape(job)
+    found = read_snapshots(job)
     if not found:
-        st.info("Nothing was measured yet, or this model selects no experts."
-                if not layers else "The first measurement is still to come.",
-                icon=":material/info:")  # fmt: skip
+        st.info("The first measurement is still to come." if layers
+                else "This model selects no experts.", icon=":material/info:")  # fmt: skip
         return
     stamp = f"{lab_live.stamp(job)}, validation rows"
     names = [layer.name for layer in layers]
     layer = widgets.pick("Layer", "lab-layer", names, names[0], str, width=180)
-    _moving(job, found, schema, layer, stamp)
+    _moving(job, layer, stamp)
     roles = roles_over_time(found)
-    own = roles[roles["layer"] == layer]
+    own, of_layer = roles[roles["layer"] == layer], f'{READ}.query("layer == {layer!r}")'
     widgets.chart(
         roles_plot.alluvial_figure(own, stamp), "lab-flows",
         f"How experts of {layer} moved between roles", FLOWS, own,
         f"Streams of experts of {layer} between roles over training",
+        code=_code(job, f"roles.alluvial_figure({of_layer}, {stamp!r})"),
     )  # fmt: skip
     widgets.chart(
         roles_plot.roles_figure(roles, stamp), "lab-roles", "What each expert is for", ROLES_HELP,
         roles, "Role of every expert at every measurement",
+        code=_code(job, f"roles.roles_figure({READ}, {stamp!r})"),
     )  # fmt: skip
-    settled = saturation(read_lines(job.folder / "choices.jsonl"), layers)
+    settled = read_saturation(job)
     if len(settled):
         widgets.chart(
             roles_plot.saturation_figure(settled, stamp), "lab-saturation",
             "How settled the choice is", SATURATION, settled,
             "Share of rows that choose as at the last measurement",
+            code=lab_code.experts(
+                job,
+                "from aesm2.lab.records import read_saturation\nfrom aesm2.plots import roles",
+                f"roles.saturation_figure(read_saturation(job), {stamp!r})",
+            ),
         )  # fmt: skip
 
 
-def _moving(job: Job, found: Snapshots, schema: Schema, layer: str, stamp: str) -> None:
-    spec = found[-1][1].layer(layer).spec
-    exists = existing(lab_live.described(job), schema, PATH)
-    by = own_grouping(spec, schema)
-    shares = [(step, layer_shares(used, layer, by, exists)) for step, used in found]
+def _code(job: Job, figure: str) -> str:
+    imports = (
+        "from aesm2.lab.alarms import roles_over_time\n"
+        "from aesm2.lab.records import read_snapshots\n"
+        "from aesm2.plots import roles"
+    )
+    return lab_code.experts(job, imports, figure)
+
+
+def _moving(job: Job, layer: str, stamp: str) -> None:
+    shares = read_shares(job, layer)
     table = curves_table({
         str(step): utilisation_table(panels([own], ROLES, "share")) for step, own in shares
     }).rename(columns={"run": "step"})  # fmt: skip
@@ -88,9 +76,15 @@ def _moving(job: Job, found: Snapshots, schema: Schema, layer: str, stamp: str) 
         moving.moving_figure(shares, stamp), "lab-moving",
         f"Who uses which experts of {layer}, from measurement to measurement", MOVING, table,
         f"Share of rows that took each expert of {layer}; press play to see it move",
+        code=lab_code.experts(
+            job,
+            "from aesm2.lab.records import read_shares\nfrom aesm2.plots import moving",
+            f"moving.moving_figure(read_shares(job, {layer!r}), {stamp!r})",
+        ),
     )  # fmt: skip
 
 
+READ = "roles_over_time(read_snapshots(job))"
 MOVING = widgets.Explanation(
     "Which experts the validation rows take, at every measurement so far.",
     "It opens on the last measurement. ▶ plays them from the first on; the slider goes to any."

@@ -110,7 +110,7 @@ def numbers(values: dict[str, Any]) -> Iterator[Field]:
 def form(base: str, values: dict[str, Any]) -> Config | None:
     """Draw the fields and switches, changing `values`; None, and why, where they do not fit."""
     for key, value in (state.recall(_PENDING) or {}).items():
-        state.assign(f"lab-{base}-{key}", value)
+        state.show(f"lab-{base}-{key}", value)
     state.remember(_PENDING, None)
     switched = _switches(base) if values["model"]["name"] == "aesm2" else set()
     for title, fields in groups(values).items():

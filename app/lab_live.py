@@ -7,31 +7,20 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from aesm2.data.description import DESCRIPTION, Description, read_description
 from aesm2.data.scenarios import OVERALL
-from aesm2.files import read_lines
 from aesm2.lab.job import Job, Status
+from aesm2.lab.records import read_described, read_history
 from aesm2.plots import training as training_plot
 from aesm2.plots.style import provenance
 from aesm2.training import history
-from app import curves, widgets
+from app import curves, lab_code, widgets
 
 Records = list[dict[str, Any]]
 
 
-def records(job: Job) -> Records:
-    """Return what a run has recorded."""
-    return read_lines(job.folder / "history.jsonl")
-
-
-def described(job: Job) -> Description:
-    """Return the description of the data of a run that has begun."""
-    return read_description(job.folder / DESCRIPTION)
-
-
 def stamp(job: Job) -> str:
     """Return where the data of a run come from, and its name, for charts."""
-    return f"{provenance(described(job))}; run {job.name}"
+    return f"{provenance(read_described(job))}; run {job.name}"
 
 
 def nothing_yet(job: Job) -> None:
@@ -43,7 +32,7 @@ def nothing_yet(job: Job) -> None:
 
 def numbers(job: Job) -> None:
     """Draw where a run is: step, score, time, what is left of it, speed, memory."""
-    told, position, config = history.facts(records(job)), job.position(), job.config()
+    told, position, config = history.facts(read_history(job)), job.position(), job.config()
     working = job.status().active
     with st.container(horizontal=True, key="lab-facts"):
         st.metric("Step", f"{told.steps:,}", border=True, width=120)
@@ -64,7 +53,8 @@ def numbers(job: Job) -> None:
 
 def learning(jobs: list[Job]) -> None:
     """Draw the curves of a run, and of those it is compared with."""
-    found = {job.name: (job, records(job)) for job in jobs}
+    widgets.about(study=jobs[0].name, slice=jobs[0].name)
+    found = {job.name: (job, read_history(job)) for job in jobs}
     first = jobs[0]
     marked = stamp(first) + "".join(f", {job.name}" for job in jobs[1:])
 
@@ -80,6 +70,10 @@ def learning(jobs: list[Job]) -> None:
             training_plot.losses_figure(losses, "step", marked), "lab-losses",
             "Loss by term, as it enters the sum", curves.LOSSES,
             training_plot.curves_table(losses), "Terms of the loss over training",
+            code=lab_code.curves(
+                jobs, "history.loss_frame(read_history(job), job.config().training)", ["term"],
+                f"training.losses_figure(frames, 'step', {marked!r})",
+            ),
         )  # fmt: skip
     measured = frames(
         lambda _, r: _overall(history.validation_frame(r), len(jobs)), ["task", "scope", "scenario"]
@@ -87,9 +81,17 @@ def learning(jobs: list[Job]) -> None:
     if measured:
         best = {job.name: job.position().best_step for job in jobs}
         widgets.chart(
-            training_plot.validation_figure(measured, best, described(first), "step", marked),
+            training_plot.validation_figure(measured, best, read_described(first), "step", marked),
             "lab-validation", "Validation AUC × 100", curves.VALIDATION,
             training_plot.curves_table(measured), "Validation AUC over training",
+            code=lab_code.curves(
+                jobs,
+                "history.validation_frame(read_history(job))"
+                + ("" if len(jobs) == 1 else ".query(\"scope == 'all'\")"),
+                ["task", "scope", "scenario"],
+                f"training.validation_figure(\n    frames, {best}, read_described(jobs[0]), 'step',"
+                f"\n    {marked!r},\n)",
+            ),
         )  # fmt: skip
     sharp = frames(lambda _, r: history.divergence_frame(r), ["layer", "role"])
     if sharp:
@@ -97,6 +99,10 @@ def learning(jobs: list[Job]) -> None:
             training_plot.divergence_figure(sharp, "step", marked), "lab-divergences",
             "How sharp the selection is: Σ KL over the chosen experts", curves.DIVERGENCE,
             training_plot.curves_table(sharp), "Sums of KL by layer and role over training",
+            code=lab_code.curves(
+                jobs, "history.divergence_frame(read_history(job))", ["layer", "role"],
+                f"training.divergence_figure(frames, 'step', {marked!r})",
+            ),
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from aesm2.routing.counterfactual import (
     predictions,
 )
 from app import cache, lens, lens_gates, lens_ledger, lens_row, state, widgets
+from app.recipes import Code
 
 MOST_KNOWN = 200  # values offered of a categorical feature; any other can be typed
 DOORS = widgets.Explanation(
@@ -29,7 +30,7 @@ DOORS = widgets.Explanation(
 )
 
 
-def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str) -> None:
+def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str, code: Code) -> None:
     """Draw the inputs, the comparison, and the predictions through every door for one row."""
     checkpoint = opened.checkpoint
     st.subheader("The same row through another door", anchor=False)
@@ -41,10 +42,11 @@ def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str) -> None:
     if changes:
         with opened.lock:
             both = counterfactual(checkpoint, frame, changes)
-        _compare(checkpoint, both, stamp)
+        own = _changed(changes, code)
+        _compare(checkpoint, both, stamp, own)
         if lens_gates.there(opened):
             before = checkpoint.encode(frame)
-            lens_gates.compare(opened, before, both.batch, frame.index[0], stamp)
+            lens_gates.compare(opened, before, both.batch, frame.index[0], stamp, own)
     with opened.lock:
         every = doors(checkpoint, frame)
     st.markdown("**Prediction through every door**", help=f"{DOORS.sentence} {DOORS.reading}")
@@ -112,7 +114,17 @@ def difference_table(both: Counterfactual) -> pd.DataFrame:
     )
 
 
-def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str) -> None:
+def _changed(changes: Changes, code: Code) -> Code:
+    """Return what makes a script about the row as it is and changed, its traces in `both`."""
+    made = f"Changes({dict(changes.scenarios)!r}, {dict(changes.features)!r})"
+    opening = (
+        "from aesm2.routing.counterfactual import Changes, counterfactual\n"
+        f"both = counterfactual(checkpoint, row, {made})\n"
+    )
+    return lambda lines: code(f"{opening}{lines}")
+
+
+def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str, code: Code) -> None:
     st.dataframe(prediction_table(checkpoint, both), hide_index=True)
     if not both.before.layers:
         return
@@ -128,6 +140,7 @@ def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str) -> None:
                 strip.strip(shown, layer, task, stamp, marked), f"lens-{name}", title,
                 lens_ledger.STRIP, lens_ledger.strip_frame(shown),
                 f"{title}: role and weight of every expert in each layer",
+                code=code(f"{lens_ledger.STRIP_CODE}\n{_strip_lines(name, layer, task, stamp)}"),
             )  # fmt: skip
     total = sum(map(len, marked))
     st.caption(
@@ -136,6 +149,16 @@ def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str) -> None:
         else "Every expert has the same role on both sides; only the weights moved."
     )
     st.dataframe(difference_table(both), hide_index=True)
+
+
+def _strip_lines(side: str, layer: str, task: int, stamp: str) -> str:
+    return (
+        "before, after = (\n"
+        "    strip.columns(trace, 0, range(len(titles)), titles)"
+        " for trace in (both.before, both.after)\n)\n"
+        "changed = strip.changed_roles(before, after)\n"
+        f"figure = strip.strip({side}, {layer!r}, {task}, {stamp!r}, changed)"
+    )
 
 
 def _changes(checkpoint: Checkpoint, frame: pd.DataFrame) -> Changes:

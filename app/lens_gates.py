@@ -10,6 +10,7 @@ from aesm2.plots import mixtures
 from aesm2.plots.style import Role
 from aesm2.routing.gates import GateWeights, gate_weights, mixture_layers
 from app import cache, widgets
+from app.recipes import Code
 
 WEIGHTS = widgets.Explanation(
     "How much of each layer's output comes from each expert, for this row.",
@@ -25,7 +26,7 @@ OWNERS = (
 )
 
 
-def panel(opened: cache.Opened, batch: Batch, name: Any, stamp: str) -> None:
+def panel(opened: cache.Opened, batch: Batch, name: Any, stamp: str, code: Code) -> None:
     """Draw the weights of every layer for the one row of `batch`, called `name`."""
     found, task = _found(opened, batch, name), widgets.current_task()
     tasks = opened.checkpoint.encoder.schema.tasks
@@ -35,18 +36,25 @@ def panel(opened: cache.Opened, batch: Batch, name: Any, stamp: str) -> None:
         f" that have weight contribute. Where tasks have gates of their own, those of {tasks[task]}"
         " are shown."
     )
-    _chart(found, "lens-gates", "Weights of the experts, layer by layer", stamp)
+    lines = f"encoded = checkpoint.encode(row)\n{_lines(stamp)}"
+    _chart(found, "lens-gates", "Weights of the experts, layer by layer", stamp, code(lines))
     if any(owner is not None for layer in found.layers for owner in layer.spec.owners):
         st.caption(OWNERS)
 
 
-def compare(opened: cache.Opened, before: Batch, after: Batch, name: Any, stamp: str) -> None:
+def compare(
+    opened: cache.Opened, before: Batch, after: Batch, name: Any, stamp: str, code: Code
+) -> None:
     """Draw the weights of one row as it is and changed, beside each other."""
-    sides = ((before, "before", "As it is"), (after, "after", "Changed"))
-    for place, (batch, key, title) in zip(st.columns(2), sides, strict=True):
+    sides = (
+        (before, "before", "As it is", "checkpoint.encode(row)"),
+        (after, "after", "Changed", "both.batch"),
+    )
+    for place, (batch, key, title, made) in zip(st.columns(2), sides, strict=True):
         with place:
             found = _found(opened, batch, name)
-            _chart(found, f"lens-gates-{key}", title, stamp)
+            lines = code(f"encoded = {made}\n{_lines(stamp)}")
+            _chart(found, f"lens-gates-{key}", title, stamp, lines)
 
 
 def there(opened: cache.Opened) -> bool:
@@ -59,7 +67,17 @@ def _found(opened: cache.Opened, batch: Batch, name: Any) -> GateWeights:
         return gate_weights(opened.checkpoint.model, batch, pd.Index([name]))
 
 
-def _chart(found: GateWeights, key: str, title: str, stamp: str) -> None:
+def _lines(stamp: str) -> str:
+    """Return the lines that draw the weights of the row in `encoded`."""
+    return (
+        "from aesm2.plots import mixtures\n"
+        "from aesm2.routing.gates import gate_weights\n"
+        "layers = gate_weights(checkpoint.model, encoded, row.index).layers\n"
+        f"figure = mixtures.bars_figure(layers, 0, {widgets.current_task()}, {stamp!r})"
+    )
+
+
+def _chart(found: GateWeights, key: str, title: str, stamp: str, code: str) -> None:
     widgets.chart(
         mixtures.bars_figure(found.layers, 0, widgets.current_task(), stamp),
         key,
@@ -67,4 +85,5 @@ def _chart(found: GateWeights, key: str, title: str, stamp: str) -> None:
         WEIGHTS,
         found.to_frame(),
         f"{title}: weight of every expert in {len(found.layers)} layers for this row",
+        code=code,
     )

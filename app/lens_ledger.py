@@ -12,10 +12,11 @@ from aesm2.plots.ledger import Ledger
 from aesm2.plots.style import Role
 from aesm2.routing.trace import RoutingTrace
 from app import lens, state, widgets
+from app.recipes import Code
 from app.widgets import Explanation
 
 
-def strip_panel(checkpoint: Checkpoint, trace: RoutingTrace, stamp: str) -> None:
+def strip_panel(checkpoint: Checkpoint, trace: RoutingTrace, stamp: str, code: Code) -> None:
     """Draw all layers at a glance; a click makes its layer, and task, the current one."""
     titles = [task.title or task.name for task in checkpoint.description.task]
     shown = strip.columns(trace, 0, range(len(titles)), titles)
@@ -28,6 +29,11 @@ def strip_panel(checkpoint: Checkpoint, trace: RoutingTrace, stamp: str) -> None
         strip_frame(shown),
         f"Role and weight of every expert in each layer; the current layer is {layer}",
         selectable=True,
+        code=code(
+            f"{STRIP_CODE}\ntrace = checkpoint.trace(row)\n"
+            "columns = strip.columns(trace, 0, range(len(titles)), titles)"
+            f"\nfigure = strip.strip(columns, {layer!r}, {task}, {stamp!r})"
+        ),
     )
     clicked = _clicked(event)
     if lens.fresh("strip", clicked):
@@ -48,7 +54,7 @@ def strip_frame(shown: list[strip.Column]) -> pd.DataFrame:
     return pd.concat(frames)[["layer", "target", "expert", "role", "mixing_weight"]]
 
 
-def panels(of: Ledger, stamp: str) -> None:
+def panels(of: Ledger, stamp: str, code: Code) -> None:
     """Draw the ledger: three lines of panels, from the gates to the layer's output."""
     expert = _expert(of)
     first, second, third = (
@@ -56,7 +62,7 @@ def panels(of: Ledger, stamp: str) -> None:
         st.columns(3, gap="medium"),
         st.columns(3, gap="medium"),
     )
-    draw = functools.partial(_panel, of, expert)
+    draw = functools.partial(_panel, of, expert, code, stamp)
     draw(first[0], "a", gates.gate_matrix(of, expert, stamp), of.matrix(of.gate_logits))
     draw(first[1], "b", gates.row_softmax(of, expert, stamp), of.matrix(of.row_softmax))
     with first[2]:
@@ -76,15 +82,15 @@ def panels(of: Ledger, stamp: str) -> None:
 
 
 def _panel(
-    of: Ledger, expert: int, place: object, letter: str, figure: go.Figure, data: pd.DataFrame,
-    selectable: bool = True,
+    of: Ledger, expert: int, code: Code, stamp: str, place: object, letter: str,
+    figure: go.Figure, data: pd.DataFrame, selectable: bool = True,
 ) -> None:  # fmt: skip
     title, explanation = STEPS[letter]
     with place:
         event = widgets.chart(
             figure, f"lens-{NAMES[letter]}", f"{letter} · {title}", explanation, data,
             f"{title} of layer {of.spec.name}, target {of.gate}; expert {expert} is marked",
-            selectable=selectable,
+            selectable=selectable, code=code(_step_code(of, letter, expert, stamp)),
         )  # fmt: skip
         st.caption(f"${explanation.formula}$ · {explanation.source}")
     if selectable:
@@ -92,6 +98,17 @@ def _panel(
         if lens.fresh(letter, [of.spec.name, clicked] if clicked is not None else []):
             state.put(expert=str(clicked))
             st.rerun()
+
+
+def _step_code(of: Ledger, letter: str, expert: int, stamp: str) -> str:
+    """Return the lines that draw a step of the ledger."""
+    return (
+        "from aesm2.plots import gates, ledger\n"
+        f"layer = checkpoint.trace(row).layer({of.spec.name!r})\n"
+        f"of = ledger.ledger(layer, 0, {widgets.current_task()})\n"
+        f"expert, stamp = {expert}, {stamp!r}\n"
+        f"figure = {DRAWING[letter]}"
+    )
 
 
 def _words(of: Ledger, expert: int) -> None:
@@ -157,6 +174,19 @@ STRIP = Explanation(
     r"\mathrm{softmax}(\hat g_j)",
     "Eq. 10, 12 and 14, §3.3",
 )
+STRIP_CODE = (
+    "from aesm2.plots import strip\n"
+    "titles = [task.title or task.name for task in checkpoint.description.task]"
+)
+DRAWING = {  # of a step: how `figure` is made of `of`, `expert` and `stamp`
+    "a": "gates.gate_matrix(of, expert, stamp)",
+    "b": "gates.row_softmax(of, expert, stamp)",
+    "c₁": 'ledger.divergence_figure(of, "specific", expert, stamp)',
+    "c₂": 'ledger.divergence_figure(of, "shared", expert, stamp)',
+    "e": "ledger.masked_gate_figure(of, expert, stamp)",
+    "f": "ledger.weight_figure(of, expert, stamp)",
+    "g": "ledger.output_figure(of, stamp)",
+}
 NAMES = {  # of the charts' keys and files
     "a": "gates", "b": "softmax", "c₁": "specific", "c₂": "shared", "e": "masked", "f": "weights",
     "g": "output",

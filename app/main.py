@@ -24,10 +24,13 @@ page = st.navigation(
             st.Page("views/lab.py", title="Training Lab", icon=":material/science:"),
             st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
         ],
+        "Present": [st.Page("views/report.py", title="Report", icon=":material/keep:")],
     },
     position="top",
 )
 state.start()
+state.remember("page", page.url_path)
+state.remember("about", None)
 with widgets.problems_told():
     widgets.global_bar()
     page.run()

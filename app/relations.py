@@ -10,7 +10,7 @@ from aesm2.evidence.relations import LARGEST
 from aesm2.evidence.standings import variant_title
 from aesm2.plots import tanglegram as tree_plot
 from aesm2.plots import transfer as transfer_plot
-from app import cache, studies, widgets
+from app import cache, recipes, studies, widgets
 
 VALUES = {"auc": "AUC × 100", "truth_auc": "AUC × 100 against the true probabilities"}
 MATRIX = widgets.Explanation(
@@ -55,12 +55,14 @@ def matrices(study: cache.Study, transfer: pd.DataFrame, value: str) -> None:
     for task in tasks:
         left, right = st.columns(2, gap="medium")
         with left:
-            _matrix(study, cells, task, scale, f"relations-{value}", "Here", studies.stamp(study))
+            _matrix(study, cells, task, scale, f"relations-{value}", "Here", studies.stamp(study),
+                    f"transfer_cells(evidence.tables['transfer'], {value!r})")  # fmt: skip
         if task in quoted:
             stamp = f"quoted from the paper: {SOURCE}, Table {PAPER[task]}, AliPay"
             with right:
                 _matrix(study, quoted[task], task, scale, "relations-paper",
-                        f"Table {PAPER[task]} of the paper, other data", stamp)  # fmt: skip
+                        f"Table {PAPER[task]} of the paper, other data", stamp,
+                        f"published_cells({task!r})")  # fmt: skip
     studies.made(study, "transfer")
 
 
@@ -102,6 +104,15 @@ def trees(study: cache.Study, transfer: pd.DataFrame, value: str) -> None:
         TREES,
         tree_plot.pairs_table(found),
         " ".join(said),
+        code=recipes.of_evidence(
+            study,
+            "from aesm2.evidence.related import related\n"
+            "from aesm2.plots import tanglegram\n"
+            "transfer, distances = (evidence.tables[name] for name in ('transfer', 'distances'))\n"
+            f"found = related(transfer, distances, {task!r}, {variant!r}, {value!r})\n"
+            "figure = tanglegram.tanglegram_figure("
+            f"found, {f'{studies.stamp(study)}; means over seeds'!r})",
+        ),
     )
     if found.tanglegram is None:
         st.caption(f"Over {LARGEST} scenarios: the order of the leaves is not untangled.")
@@ -117,6 +128,7 @@ def _matrix(
     name: str,
     title: str,
     stamp: str,
+    made: str,
 ) -> None:
     key = studies.slug(name, task)
     widgets.chart(
@@ -130,4 +142,12 @@ def _matrix(
         MATRIX,
         cells[cells["task"] == task],
         transfer_plot.transfer_words(cells, task),
+        code=recipes.of_evidence(
+            study,
+            "from aesm2.evidence.related import published_cells, transfer_cells\n"
+            "from aesm2.plots import transfer\n"
+            f"cells = {made}\n"
+            f"scale = {tuple(map(float, scale))}  # one for all matrices of the page\n"
+            f"figure = transfer.transfer_figure(cells, {task!r}, scale, {stamp!r})",
+        ),
     )

@@ -6,6 +6,7 @@ it. This is the only file that touches session state and query parameters.
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -64,6 +65,12 @@ def bind(name: str, current: Any) -> dict[str, Any]:
     return {"key": key, "on_change": _store, "args": (name, key)}
 
 
+def address(page: str, **defaults: str) -> str:
+    """Return path and query that bring the view back on a page; defaults: what else it holds."""
+    view = {name: value for name, value in sorted({**defaults, **_view()}.items()) if value}
+    return f"/{page}{'?' if view else ''}{urlencode(view)}"
+
+
 def remember(name: str, value: Any) -> None:
     """Keep an object, such as uploaded rows, for this session only; never in the address."""
     st.session_state.setdefault(_OBJECTS, {})[name] = value
@@ -80,9 +87,15 @@ def seed(key: str, value: Any) -> str:
     return key
 
 
-def assign(key: str, value: Any) -> None:
-    """Give a widget a value, before it is drawn."""
+def show(key: str, value: Any) -> str:
+    """Make the widget of a key show a value, whatever it showed; return key."""
     st.session_state[key] = value
+    return key
+
+
+def entered(key: str) -> Any:
+    """Return what stands in the widget of a key, for its callback; None where there is none."""
+    return st.session_state.get(key)
 
 
 def drawn(key: str) -> bool:

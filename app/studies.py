@@ -44,6 +44,7 @@ def chosen(need: str | None = None) -> cache.Study | None:
         )
         return None
     name = widgets.pick("Study", "study", list(found), _default(found, need), width=220)
+    widgets.about(study=name, slice=name)
     return cache.study(found[name])
 
 
@@ -107,14 +108,6 @@ def scopes(study: cache.Study, runs: pd.DataFrame) -> dict[str, str]:
     there = [scope for scope in runs["scope"].unique() if scope not in (OVERALL, WEIGHTED)]
     names = sorted(there, key=lambda scope: scope != PATH)
     return {name: "fine-grained" if name == PATH else levels.get(name, name) for name in names}
-
-
-def size(runs: pd.DataFrame, scope: str, scenario: str, task: str) -> str:
-    """Say how many rows, positives and seeds a cell has."""
-    for column, value in {"scope": scope, "scenario": scenario, "task": task}.items():
-        runs = runs[runs[column] == value]
-    first, seeds = runs.iloc[0], runs["seed"].nunique()
-    return f"n = {first['n']:,} rows, {first['positives']:,} positives, {seeds} seeds"
 
 
 def slug(*parts: Any) -> str:

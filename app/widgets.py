@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,15 @@ import torch
 from aesm2.device import device_label
 from aesm2.errors import InputError
 from aesm2.plots.style import provenance, stamp_of
+from aesm2.report import Context
 from aesm2.routing.gates import MixtureSpec, mixture_layers
 from aesm2.routing.trace import LayerSpec
-from app import cache, state
+from app import cache, pins, state
+from app.explanation import Explanation as Explanation  # pages write widgets.Explanation
 
 ANY = ""  # every scenario of a level
+LAYERLESS = ("", "data")  # pages whose charts are of no layer
 DEFAULT = "kuairand"  # the checkpoint that the app opens on: the one of real data
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a chart's help says.
-
-    sentence: what it shows, in plain words. formula: in LaTeX. source: e.g. "Eq. 11, §3.3".
-    reading: how to read it.
-    """
-
-    sentence: str
-    reading: str
-    formula: str = ""
-    source: str = ""
 
 
 def global_bar() -> None:
@@ -56,6 +45,7 @@ def global_bar() -> None:
         if names:
             pick("Layer", "layer", names, names[0])
         st.badge(f"Data: {checkpoint.description.provenance}", help=stamp(), color="green")
+        pins.badge()
 
 
 def current() -> cache.Opened:
@@ -129,13 +119,14 @@ def chart(
     selectable: bool = False,
     code: str = "",
 ) -> Any:
-    """Draw a chart with its help, and the numbers behind it as a table with a CSV download.
+    """Draw a chart with its help, its pin, and the numbers behind it with a CSV download.
 
     code: the lines of Python that make it, see `recipes.script`. selectable: return the user's
     click as Streamlit's event, whose points carry `customdata`.
     """
     with st.container(key=f"chart-{key}"):
-        titled(title, explanation, code)
+        own = pins.Chart(figure, data, key, plain(title), explanation.help, alt, code, context())
+        titled(title, explanation, code, own)
         event = st.plotly_chart(
             figure,
             key=key,
@@ -152,15 +143,52 @@ def chart(
     return event
 
 
-def titled(title: str, explanation: Explanation, code: str = "") -> None:
-    """Draw the title of a chart or table with its help and the code that makes it."""
+def titled(
+    title: str, explanation: Explanation, code: str = "", own: pins.Chart | None = None
+) -> None:
+    """Draw the title of a chart or table with its help, the code that makes it, and its pin."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title}**", width="stretch")
         with st.popover("", icon=":material/help:", type="tertiary"):
-            _explain(explanation)
+            explanation.draw()
         if code:
             with st.popover("", icon=":material/code:", type="tertiary", help="Copy as Python"):
                 st.code(code, language="python")
+        if own is not None:
+            pins.toggle(own)
+
+
+def about(**facts: str) -> None:
+    """Say what the charts drawn from here on are of, as fields of `Context`; for their exports."""
+    state.remember("about", {**(state.recall("about") or {}), **facts})
+
+
+def context() -> Context:
+    """Return what a chart drawn now is of: the model and the view, or what `about` said."""
+    page, said = str(state.recall("page") or ""), state.recall("about") or {}
+    facts = {"page": page, **({} if said.get("study") else _of_model(page)), **said}
+    facts.pop("study", None)
+    return Context(**{name: value[:500] for name, value in facts.items()})
+
+
+def _of_model(page: str) -> dict[str, str]:
+    checkpoint = current().checkpoint
+    described, chosen, folder = checkpoint.description, current_scenarios(), checkpoint.path
+    path = [
+        f"{level.name}-{level.scenarios[own]}"
+        for level, own in zip(described.level, chosen, strict=True)
+        if own is not None
+    ]
+    layers = [] if page in LAYERLESS else mixture_layers(checkpoint.model)
+    wanted = state.get("layer")
+    layer = next((own for own in layers if own.name == wanted), layers[0] if layers else None)
+    return {
+        "checkpoint": folder.parent.name if folder.name == "checkpoint" else folder.name,
+        "hash": checkpoint.hash,
+        "layer": layer.name if layer else "",
+        "scenario": "_".join(path),
+        "task": described.task[current_task()].name,
+    }
 
 
 def table(data: pd.DataFrame, key: str, source: str = "", **more: Any) -> None:
@@ -187,6 +215,11 @@ def escaped(text: str) -> str:
     for sign in "\\`*_[]$~:#<":
         text = text.replace(sign, f"\\{sign}")
     return text
+
+
+def plain(text: str) -> str:
+    """Take back what `escaped` did."""
+    return re.sub(r"\\([\\`*_\[\]$~:#<])", r"\1", text)
 
 
 @contextlib.contextmanager
@@ -224,12 +257,3 @@ def _device_input() -> None:
     if torch.cuda.is_available():
         pick("Device", "device", ["auto", "cuda", "cpu"], "auto", width=110)
     st.badge(device_label(current().checkpoint.device), icon=":material/memory:", color="gray")
-
-
-def _explain(explanation: Explanation) -> None:
-    st.write(explanation.sentence)
-    if explanation.formula:
-        st.latex(explanation.formula)
-    if explanation.source:
-        st.caption(f"Source: {explanation.source}, Zou et al., SIGIR 2022")
-    st.write(f"**How to read it.** {explanation.reading}")

@@ -51,6 +51,12 @@ def scenario_of_path(schema: Schema, by: str) -> np.ndarray:
     return index
 
 
+def scenario_index(scenarios: np.ndarray, schema: Schema, by: str) -> np.ndarray:
+    """Index, in `scenario_names`, of each row's scenario: (rows, levels) → (rows,)."""
+    index: np.ndarray = scenario_of_path(schema, by)[path_index(scenarios, schema)]
+    return index
+
+
 def summed_by(schema: Schema, by: str, values: np.ndarray) -> np.ndarray:
     """Add up values over the paths of each scenario: (P, …) → (S, …)."""
     total = np.zeros((len(scenario_names(schema, by)), *values.shape[1:]), values.dtype)

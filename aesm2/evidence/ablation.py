@@ -3,13 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
+
 from aesm2.config import AESM2Config, Config, ExpertGroup
 from aesm2.evidence.cells import Cell, Store
 from aesm2.evidence.study import Study, matched
 
-FULL = "AESM²"
+FULL, WITHOUT = "AESM²", "w/o auxiliary loss"
 NO_AUXILIARY = {"lambda_specific": 0.0, "lambda_shared": 0.0}
 STRONG_AUXILIARY = {"lambda_specific": 1e-2, "lambda_shared": 1e-2}
+
+
+def mean_curves(curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Average divergences over seeds, with and without auxiliary loss, in the form of figures.
+
+    curves: the table `ablation_curves`. Returns frames with columns layer, role, step, value and
+    smooth by what they are called; only those that were recorded.
+    """
+    own = curves[curves["variant"].isin([FULL, WITHOUT])]
+    means = own.groupby(["variant", "layer", "role", "step"], sort=False)["value"].mean()
+    frame = means.reset_index().assign(smooth=lambda f: f["value"])
+    names = {FULL: "with auxiliary loss", WITHOUT: "without"}
+    parts = {t: frame[frame["variant"] == n].drop(columns="variant") for n, t in names.items()}
+    return {title: part for title, part in parts.items() if len(part)}
 
 
 def ablations(store: Store, study: Study, trial: int, jobs: int) -> dict[str, list[Cell]]:
@@ -22,7 +38,7 @@ def ablations(store: Store, study: Study, trial: int, jobs: int) -> dict[str, li
         raise TypeError("only AESM² has these variants")
     changes: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         FULL: ({}, {}),
-        "w/o auxiliary loss": ({}, NO_AUXILIARY),
+        WITHOUT: ({}, NO_AUXILIARY),
         "w/o noise and auxiliary loss": ({"noise_scale": 0.0}, NO_AUXILIARY),
         "w/o noise": ({"noise_scale": 0.0}, {}),
         "+ each gate sees its own scenario": ({"scenario_context": "gate"}, {}),

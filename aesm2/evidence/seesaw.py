@@ -5,6 +5,8 @@ A cell is a scenario and a task.
 
 import pandas as pd
 
+from aesm2.evidence.standings import variant_title
+
 PAIR, CELL = ["reference", "variant"], ["scope", "scenario", "task"]
 
 
@@ -44,6 +46,16 @@ def seesaw(
     )
     found = marked.groupby(PAIR, sort=False)[["cells", "better", "worse"]].sum().reset_index()
     return found.assign(trades=(found["better"] > 0) & (found["worse"] > 0))
+
+
+def auc_seesaw(runs: pd.DataFrame, scope: str, margin: float = 0.0) -> pd.DataFrame:
+    """Count which models trade with which in the AUC of a grouping's cells; see `seesaw`.
+
+    runs: table of that name of a study. margin: points of AUC × 100.
+    """
+    own = runs[runs["scope"] == scope]
+    figures = own.assign(model=own["variant"].map(variant_title), value=100 * own["auc"])
+    return seesaw(differences(figures[["model", *CELL, "value"]]), margin)
 
 
 def _both_orders(differences: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from aesm2.config import ModelConfig
 from aesm2.data.scenarios import OVERALL
+from aesm2.errors import InputError
 from aesm2.evidence.measures import WEIGHTED
 from aesm2.evidence.study import IDS
 from aesm2.evidence.tables import summary
@@ -61,6 +62,24 @@ def variant_title(name: str) -> str:
 def cell_title(scenario: str, task: str) -> str:
     """Name a cell in a heading: "HP → RI · CTR"."""
     return f"{'all rows' if scenario == OVERALL else scenario} · {task.upper()}"
+
+
+def size_words(runs: pd.DataFrame, scope: str, scenario: str, task: str) -> str:
+    """Say how many rows, positives and seeds a cell has: "n = 900 rows, 60 positives, 3 seeds"."""
+    own = runs[(runs["scope"] == scope) & (runs["scenario"] == scenario) & (runs["task"] == task)]
+    if own.empty:
+        raise InputError(f"there are no runs of {scope} {scenario}, {task}")
+    first, seeds = own.iloc[0], own["seed"].nunique()
+    return f"n = {first['n']:,} rows, {first['positives']:,} positives, {seeds} seeds"
+
+
+def of_ids(table: pd.DataFrame, ids: str) -> pd.DataFrame:
+    """Return the lines of a table whose variants are all "with" or "without" ids, or "both"."""
+    if ids == "both":
+        return table
+    columns = [column for column in ("reference", "variant") if column in table]
+    seen = pd.concat([table[column].str.endswith(IDS) for column in columns], axis=1)
+    return table[(seen == (ids == "with")).all(axis=1)]
 
 
 def standings(runs: pd.DataFrame, measure: Measure, by: str) -> pd.DataFrame:

@@ -1,9 +1,11 @@
 """Utilisation Atlas: which scenarios and tasks use which experts, and how alike they are."""
 
+import functools
+
 import streamlit as st
 
 from aesm2.routing.shares import restricted
-from app import atlas, atlas_cell, atlas_gates, cache, lens_gates, widgets
+from app import atlas, atlas_cell, atlas_gates, cache, lens_gates, recipes, widgets
 
 WHAT = (
     "For every row the model itself picks a few experts. Counted over many rows, the picks show"
@@ -27,6 +29,7 @@ def page() -> None:
         chosen = atlas.options(opened)
     used = restricted(cache.utilisation(opened, rows), widgets.current_scenarios())
     stamp = atlas.stamp(rows)
+    code = functools.partial(recipes.script, opened, rows)
     atlas.filter_note(opened)
     if not used.rows.sum():
         st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
@@ -35,10 +38,10 @@ def page() -> None:
     with st.container(border=True, key="atlas-says"):
         st.markdown("**What this says**")
         atlas.bullets(atlas.says(used, chosen, pair))
-    cell = atlas.use_chart(used, chosen, stamp)
+    cell = atlas.use_chart(used, chosen, stamp, code)
     atlas_cell.show(opened, rows, cell)
     st.subheader("Distance between scenarios", anchor=False)
-    atlas.distance_section(chosen, pair, stamp)
+    atlas.distance_section(chosen, pair, stamp, code)
     st.subheader("Are the experts put to use?", anchor=False)
     atlas.health_section(used)
     atlas_gates.beside_section(opened, rows, chosen.by, only=len(chosen.shown) == 1)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from aesm2.lab.job import Job
+from aesm2.lab.records import read_history
 from app import (
     lab,
     lab_branch,
@@ -73,7 +74,7 @@ def live(was_active: bool) -> None:
 
 def watched(job: Job, jobs: list[Job]) -> None:
     """Draw what a run has recorded, beside others."""
-    if not lab_live.records(job):
+    if not read_history(job):
         lab_live.nothing_yet(job)
         return
     lab_live.numbers(job)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from aesm2.plots.ledger import ledger
 from aesm2.routing.counterfactual import answer
-from app import lens_door, lens_gates, lens_ledger, lens_row, lens_rows, widgets
+from app import lens_door, lens_gates, lens_ledger, lens_row, lens_rows, recipes, widgets
 
 WHAT = (
     "Pick a row and see, layer by layer, which experts the model chose for it, why those, how much"
@@ -33,22 +33,23 @@ def page() -> None:
         trace = answer(
             checkpoint, rows.batch[position : position + 1], rows.frame.index[[position]]
         )
-    stamp = lens_rows.stamp(rows)
+    stamp, code = lens_rows.stamp(rows), recipes.of_row(opened, rows, name)
+    widgets.about(slice=f"{rows.title} row {name}")
     st.subheader(f"Row {name}", anchor=False)
     lens_row.show(checkpoint, rows, position, trace)
     if trace.layers:
-        lens_ledger.strip_panel(checkpoint, trace, stamp)
+        lens_ledger.strip_panel(checkpoint, trace, stamp, code)
         layer = trace.layer(widgets.current_layer().name)
         of = ledger(layer, 0, widgets.current_task())
         st.subheader(f"Layer {layer.name}: the choice for {of.gate_words}", anchor=False)
         if layer.kind == "task":
             lens_row.absence(checkpoint, rows, position, widgets.current_task())
-        lens_ledger.panels(of, stamp)
+        lens_ledger.panels(of, stamp, code)
     elif lens_gates.there(opened):
-        lens_gates.panel(opened, rows.batch[position : position + 1], name, stamp)
+        lens_gates.panel(opened, rows.batch[position : position + 1], name, stamp, code)
     else:
         st.info(NO_SELECTION, icon=":material/info:")
-    lens_door.section(opened, rows.frame.iloc[[position]], stamp)
+    lens_door.section(opened, rows.frame.iloc[[position]], stamp, code)
 
 
 page()
