@@ -18,11 +18,17 @@ def script(opened: cache.Opened, rows: cache.RowSet | None, lines: str) -> str:
 
 
 def _rows(opened: cache.Opened, rows: cache.RowSet) -> str:
-    place, _, split = rows.id.rpartition(":")
-    if "@" not in place:  # uploaded: the file is the user's
-        return f"rows = checkpoint.read({rows.title!r})"
-    folder = cache.dataset_of(opened.checkpoint).folder
-    return f"rows = aesm2.Dataset.open({_place(folder)!r}).split({split!r})"
+    if "@" not in rows.id:  # uploaded: the file is the user's
+        read = f"rows = checkpoint.read({rows.name!r})"
+    else:
+        folder = cache.dataset_of(opened.checkpoint).folder
+        read = f"rows = aesm2.Dataset.open({_place(folder)!r}).split({rows.origin!r})"
+    if not rows.slice:
+        return read
+    return (
+        f"{read}\nfrom aesm2.slices import within\n"
+        f"rows = within(rows, {rows.slice!r}, checkpoint.description)"
+    )
 
 
 def _place(folder: Path) -> str:
