@@ -10,12 +10,13 @@ from aesm2.data.dataset import SPLITS
 from aesm2.errors import InputError
 from aesm2.slices import Slice, mask, parse
 from aesm2.slices.saved import saved
+from aesm2.slices.text import EXAMPLE
 from app import cache, state, upload, widgets
 
 TITLES = {"test": "Test split", "validation": "Validation split", "train": "Training split"}
 SLICE_HELP = (
-    "Only rows on which all of this holds: a saved slice, or one you type, such as `tab = 1 & price"
-    " >= 3 & brand in (a, b) & age missing`. Values with spaces go in quotes. It stays in force on"
+    "Only rows on which all of this holds: a saved slice, or one you type, such as"
+    f" `{EXAMPLE}`. Values with spaces go in quotes. It stays in force on"
     " every page, and in the address."
 )
 _SLICED = "uploads-sliced"  # in the session: (checkpoint hash, row set id) → RowSet
