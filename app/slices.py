@@ -8,7 +8,7 @@ import streamlit as st
 from aesm2.errors import InputError
 from aesm2.plots.slices import slices_figure, slices_words
 from aesm2.slices import Found, Measure, Search, find, measured, measures_of, sentence
-from aesm2.slices.find import DEEPEST, lines_frame
+from aesm2.slices.find import DEEPEST, Line, lines_frame
 from app import cache, lens, recipes, row_source, state, widgets
 
 SUPPORTS = {"0.005": "0.5 %", "0.01": "1 %", "0.02": "2 %", "0.05": "5 %", "0.1": "10 %"}
@@ -106,9 +106,9 @@ def row_values(
 
 
 def says(found: Found, measures: Sequence[Measure]) -> None:
-    """Say the largest difference of each measure that holds, and how much was looked at."""
+    """Say the largest differences of each measure that hold, and how much was looked at."""
     rate = found.search.rate
-    told = [sentence(lines[0]) for own in measures if (lines := found.of(own))]
+    told = [sentence(line) for own in measures for line in extremes(found.of(own))]
     with st.container(border=True, key="slices-says"):
         st.markdown("**What this says**")
         if told:
@@ -117,6 +117,13 @@ def says(found: Found, measures: Sequence[Measure]) -> None:
             f"{len(found.lines)} slices were picked on {found.grown:,} rows and tested on the other"
             f" {found.tested:,}; {len(found.discoveries)} differ at q ≤ {rate:g}."
         )
+
+
+def extremes(lines: Sequence[Line]) -> list[Line]:
+    """Return the slice with the highest and the one with the lowest measure, where there are."""
+    above = [line for line in lines if line.difference.effect > 0]
+    below = [line for line in lines if line.difference.effect < 0]
+    return above[:1] + below[:1]
 
 
 def charts(
