@@ -6,9 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from aesm2.data.dataset import SPLITS
 from aesm2.data.scenarios import OVERALL, PATH, existing
-from aesm2.errors import InputError
 from aesm2.plots import distance as distance_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.plots.style import Role
@@ -27,9 +25,10 @@ from aesm2.routing.shares import (
 )
 from aesm2.routing.trace import LayerSpec
 from aesm2.routing.utilisation import Utilisation
-from app import atlas_code, cache, state, upload, widgets
+from app import atlas_code, cache, row_source, state, widgets
 from app.recipes import Code
 
+source, stamp = row_source.source, row_source.stamp  # the rows of all pages
 OWN = "own"  # each layer by its own level
 MOST_LINES = 240  # of the heatmaps of all layers; more take seconds to draw
 MEASURES: dict[Value, str] = {
@@ -70,31 +69,6 @@ class Options:
         layers = self.shown[0].name if len(self.shown) == 1 else "all"
         text = f"atlas-{self.by}-{self.value}-{'-'.join(self.roles)}-{layers}"
         return text.replace(".", "-")
-
-
-def source(opened: cache.Opened) -> cache.RowSet | None:
-    """Draw the choice of rows; None, with a way on, where there are none."""
-    uploads = upload.uploaded()
-    problem = None
-    try:
-        cache.dataset_of(opened.checkpoint)
-    except InputError as error:
-        problem = str(error)
-    titles = {} if problem else {split: f"{split.capitalize()} split" for split in reversed(SPLITS)}
-    titles |= {id_: f"Uploaded: {title}" for id_, title in uploads.items()}
-    if problem:
-        st.warning(f"{problem[:1].upper()}{problem[1:]}.", icon=":material/folder_off:")
-        st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
-    if not titles:
-        return None
-    wanted = state.get("rows")
-    now = wanted if wanted in titles else next(iter(titles))
-    st.selectbox("Rows", list(titles), format_func=titles.__getitem__, width=200,
-                 **state.bind("rows", now))  # fmt: skip
-    widgets.about(slice=uploads.get(now, now))
-    if now in uploads:
-        return upload.rows(opened.checkpoint, now)
-    return cache.rows(opened.checkpoint, next(split for split in SPLITS if split == now))
 
 
 def options(opened: cache.Opened) -> Options:
@@ -283,10 +257,3 @@ def _escaped(text: str) -> str:
     for sign in "\\`*_[]$~":
         text = text.replace(sign, f"\\{sign}")
     return text
-
-
-def stamp(rows: cache.RowSet) -> str:
-    """Return where the rows come from, for charts."""
-    if rows.id.startswith(upload.PREFIX):
-        return f"uploaded rows: {rows.title}; the model is trained on {widgets.stamp()}"
-    return f"{widgets.stamp()}, {rows.title} split"

@@ -16,7 +16,7 @@ from aesm2.data.scenarios import (
 )
 from aesm2.routing.findings import scenario_label
 from aesm2.routing.shares import Choices, RoleName, layer_choices
-from app import cache, lens, row_table, state, upload, widgets
+from app import cache, lens, row_table, state, widgets
 
 FIRST = 20  # rows listed
 
@@ -67,8 +67,7 @@ def _rows(
     opened: cache.Opened, rows: cache.RowSet, positions: np.ndarray, view: dict[str, str]
 ) -> None:
     first = positions[:FIRST]
-    uploaded = rows.id.startswith(upload.PREFIX)
-    view |= {"rows": rows.id if uploaded else rows.title, "q": "", "rows-page": ""}
+    view |= {"rows": rows.origin, "q": "", "rows-page": ""}
     with st.container(horizontal=True, vertical_alignment="center"):
         opening = st.button("Open the first in the Lens", key="atlas-open", type="primary",
                             icon=":material/search:")  # fmt: skip

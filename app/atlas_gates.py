@@ -10,7 +10,7 @@ from aesm2.errors import InputError
 from aesm2.plots import mixtures
 from aesm2.routing.findings import gate_findings
 from aesm2.routing.gates import GATED, GateMeans, GateUsage
-from app import atlas, cache, curves_runs, recipes, state, upload, widgets
+from app import atlas, cache, curves_runs, recipes, row_source, state, widgets
 
 MOST_LINES = 240  # of the heatmaps of one model; more take seconds to draw
 WHAT = (
@@ -185,14 +185,8 @@ def _other(name: str, own: Side, rows: cache.RowSet) -> list[Side]:
         other = cache.opened(cache.catalogue()[name], state.get("device", "auto"))
         if other.checkpoint.encoder.schema.levels != own.usage.schema.levels:
             raise InputError("it was trained with other scenarios")
-        same = _rows_for(other, rows)
+        same = row_source.for_other(other, rows)
     except InputError as error:
         st.warning(f"“{name}” is left out: {error}", icon=":material/warning:")
         return []
     return [Side(name, other, cache.gate_usage(other, same), same)]
-
-
-def _rows_for(other: cache.Opened, rows: cache.RowSet) -> cache.RowSet:
-    if rows.id.startswith(upload.PREFIX):
-        return upload.rows(other.checkpoint, rows.id)
-    return cache.rows(other.checkpoint, rows.title)

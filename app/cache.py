@@ -39,6 +39,7 @@ from aesm2.routing.utilisation import utilisation as compute_utilisation
 Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("kuairand", "kuairand-noaux", "alipay-sim")
+OF_SLICE = "#"  # before the hash of a slice in the id of its rows
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class RowSet:
     """Rows to look at: the frame, and what the model takes.
 
     id: determines the content. frame: index = name of each row. labels: whether it has labels.
+    slice: the text of the slice that it is, "" for all rows of its source.
     """
 
     id: str
@@ -61,6 +63,18 @@ class RowSet:
     frame: pd.DataFrame
     batch: Batch
     labels: bool
+    slice: str = ""
+
+    @property
+    def origin(self) -> str:
+        """What the view calls the source of these rows: a split, or the id of an upload."""
+        id_ = self.id.rpartition(OF_SLICE)[0] if self.slice else self.id
+        return id_.rpartition(":")[2] if "@" in id_ else id_
+
+    @property
+    def name(self) -> str:
+        """The title without the slice."""
+        return self.title.removesuffix(f", slice {self.slice}") if self.slice else self.title
 
 
 @dataclass(frozen=True)
@@ -154,6 +168,11 @@ def _dataset_id(dataset: Dataset) -> str:
 def data_home() -> Path:
     """The folder that holds the user's datasets: the first of $AESM2_DATA, else data/ here."""
     return next(iter(_named_places()), ROOT / "data")
+
+
+def slices_home() -> Path:
+    """The folder that holds the user's saved slices, one file a dataset."""
+    return data_home() / ".slices"
 
 
 def data_places() -> list[Path]:
@@ -301,6 +320,18 @@ def found(
 
 @st.cache_resource(max_entries=64, show_spinner="Counting the rows…")
 def _found(name: str, hash_: str, ids: tuple[str, ...], _build: Callable[[], Found]) -> Found:
+    return _build()
+
+
+def kept(key: Sequence[str], words: str, build: Callable[[], Found]) -> Found:
+    """Return what ids determine; it must not be changed. words: what is done, and how long."""
+    with st.spinner(words):
+        result: Found = _kept(tuple(key), build)
+    return result
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _kept(key: tuple[str, ...], _build: Callable[[], Found]) -> Found:
     return _build()
 
 

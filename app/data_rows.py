@@ -4,24 +4,19 @@ import numpy as np
 import streamlit as st
 
 from aesm2.checkpoint import Checkpoint
-from app import cache, lens_rows, row_search, row_table, state, widgets
+from app import cache, row_search, row_source, row_table, state, widgets
 
 LABELS = {"": "any label", "1": "positive", "0": "negative", "none": "no label"}
 
 
-def section(checkpoint: Checkpoint, parts: list[cache.RowSet] | None) -> None:
+def section(opened: cache.Opened) -> None:
     """Draw the choice of rows, a page of them, and the way of one into the Lens."""
-    if parts is None:
-        st.info("The rows are not at hand here. Upload rows in the Lens to look at some.",
-                icon=":material/folder_off:")  # fmt: skip
-        st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
-        return
-    described, there = checkpoint.description, cache.splits(checkpoint)
-    titles = {name: title for name, title in lens_rows.SPLITS.items() if name in there}
+    checkpoint = opened.checkpoint
+    described = checkpoint.description
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        split = widgets.pick("Rows of", "browse", list(titles), next(iter(titles)),
-                             titles.__getitem__, width=170)  # fmt: skip
-        rows = cache.rows(checkpoint, next(name for name in there if name == split))
+        rows = row_source.source(opened)
+        if rows is None:
+            return
         wanted = [
             widgets.pick(task.title or task.name, f"y-{task.name}", list(LABELS), "",
                          LABELS.__getitem__, width=170)
@@ -42,7 +37,7 @@ def section(checkpoint: Checkpoint, parts: list[cache.RowSet] | None) -> None:
         f"{checkpoint.hash}{rows.id}{shown[:1]}{query}{wanted}{path}",
     )
     if line is not None:
-        _opening(str(rows.frame.index[shown[line]]), split)
+        _opening(str(rows.frame.index[shown[line]]), rows.origin)
 
 
 def with_labels(rows: cache.RowSet, wanted: list[str]) -> np.ndarray:
@@ -56,10 +51,10 @@ def with_labels(rows: cache.RowSet, wanted: list[str]) -> np.ndarray:
     return keep
 
 
-def _opening(row: str, split: str) -> None:
+def _opening(row: str, origin: str) -> None:
     if st.button(f"Open row {row} in the Lens", key="data-open", type="primary",
                  icon=":material/search:"):  # fmt: skip
-        state.put(**{"row": row, "rows": split, "q": "", "rows-page": ""})
+        state.put(**{"row": row, "rows": origin, "q": "", "rows-page": ""})
         st.switch_page("views/lens.py")
 
 

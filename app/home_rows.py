@@ -85,5 +85,5 @@ def _disagreement(opened: cache.Opened, rows: cache.RowSet, found: Disagreement 
 
 def _open(kind: str, row: str, layer: str) -> None:
     if st.button("Open in the Lens", key=f"home-open-{kind}", icon=":material/search:"):
-        state.put(row=row, rows="test", **({"layer": layer} if layer else {}))
+        state.put(row=row, rows="test", slice="", **({"layer": layer} if layer else {}))
         st.switch_page("views/lens.py")

@@ -7,51 +7,19 @@ import torch
 
 from aesm2.data.description import Description
 from aesm2.data.encoder import tasks_exist
-from aesm2.errors import InputError
 from aesm2.inference import probabilities
-from app import cache, row_search, row_table, state, upload, widgets
-
-SPLITS = {"test": "Test split", "validation": "Validation split", "train": "Training split"}
+from app import cache, row_search, row_source, row_table, state, widgets
 
 
 def source(opened: cache.Opened) -> cache.RowSet | None:
-    """Draw the choice of where rows come from; None, said kindly, where there are none."""
-    example = _dataset_rows(opened)
-    uploads = upload.uploaded()
-    options = (list(SPLITS) if example is not None else []) + list(uploads)
-    wanted = state.get("rows")
-    lost = wanted.startswith(upload.PREFIX) and wanted not in uploads
-    if wanted and wanted not in options and not lost:
-        state.put(rows="")
-    now = wanted if wanted in options else (options[0] if options else None)
+    """Draw the choice of rows, with the upload of one's own; None where there are none."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if options and now is not None:
-            st.selectbox(
-                "Rows", options, width=260,
-                format_func=lambda name: SPLITS.get(name) or f"Uploaded: {uploads[name]}",
-                **state.bind("rows", now),
-            )  # fmt: skip
-        with st.popover("Upload rows", icon=":material/upload:"):
-            upload.panel(opened.checkpoint, None if example is None else example.frame)
-    if lost:
-        st.info(
-            "This address names rows that were uploaded in another session. Uploads are never"
-            " stored, so an address cannot bring them back: upload the file again"
-            + (", or go on with the rows below." if options else "."),
-            icon=":material/upload_file:",
-        )
-    if now is None:
-        return None
-    if now in uploads:
-        return upload.rows(opened.checkpoint, now)
-    return cache.rows(opened.checkpoint, next(split for split in SPLITS if split == now))
+        return row_source.source(opened, uploading=True)
 
 
 def stamp(rows: cache.RowSet) -> str:
     """Return where the rows come from, for charts."""
-    if rows.id.startswith(upload.PREFIX):
-        return f"uploaded rows: {rows.title}; the model is trained on {widgets.stamp()}"
-    return widgets.stamp()
+    return row_source.stamp(rows, split=False)
 
 
 def picked(opened: cache.Opened, rows: cache.RowSet) -> int | None:
@@ -142,14 +110,6 @@ def _nothing_found(described: Description) -> None:
         "Clear the filter", type="primary", key="lens-clear", on_click=state.put,
         kwargs=dict.fromkeys([*levels, "q", "rows-page"], ""),
     )  # fmt: skip
-
-
-def _dataset_rows(opened: cache.Opened) -> cache.RowSet | None:
-    try:
-        return cache.rows(opened.checkpoint, "test")
-    except InputError as error:
-        st.warning(f"{str(error)[:1].upper()}{str(error)[1:]}.", icon=":material/folder_off:")
-        return None
 
 
 def _pick_random(index: pd.Index, found: np.ndarray) -> None:

@@ -83,10 +83,16 @@ def _load(checkpoint: Checkpoint) -> str:
 
 
 def _rows(checkpoint: Checkpoint, parts: Sequence[cache.RowSet]) -> str:
-    source, _, split = parts[0].id.rpartition(":")
-    if "@" not in source:  # uploaded: the file is the user's
-        return f"rows = checkpoint.read({parts[0].title!r})"
-    opened = dataset(checkpoint)
-    if len(parts) > 1:
-        return f'rows = {opened}.frame().dropna(subset="split")'
-    return f"rows = {opened}.split({split!r})"
+    rows = parts[0]
+    if "@" not in rows.id:  # uploaded: the file is the user's
+        read = f"rows = checkpoint.read({rows.name!r})"
+    elif len(parts) > 1:
+        read = f'rows = {dataset(checkpoint)}.frame().dropna(subset="split")'
+    else:
+        read = f"rows = {dataset(checkpoint)}.split({rows.origin!r})"
+    if not rows.slice:
+        return read
+    return (
+        f"{read}\nfrom aesm2.slices import within\n"
+        f"rows = within(rows, {rows.slice!r}, checkpoint.description)"
+    )

@@ -12,7 +12,8 @@ def page() -> None:
         "How many impressions and positives each scenario has, how sure its rates are, which"
         " features differ between scenarios and between training and test, and the rows themselves."
     )
-    checkpoint = widgets.current().checkpoint
+    opened = widgets.current()
+    checkpoint = opened.checkpoint
     by, split = data_tables.options(checkpoint)
     rows = data_tables.rows(checkpoint, split)
     counts = data_tables.counts(checkpoint, rows, split)
@@ -22,7 +23,7 @@ def page() -> None:
     st.subheader("Are the features distributed alike?", anchor=False)
     data_drift.section(checkpoint, rows, by, split)
     st.subheader("Rows", anchor=False)
-    data_rows.section(checkpoint, rows)
+    data_rows.section(opened)
     st.subheader("Where it comes from, and what is made of it", anchor=False)
     data_about.rights(checkpoint)
     data_about.rules(checkpoint)

@@ -138,7 +138,7 @@ def test_rows_by_label_scenario_and_search(start: Start) -> None:
     kept = kept[kept["price"] >= 3]
     assert shown["row"].tolist() == list(map(str, kept.index))
     assert f"{len(kept)} of {len(test)} rows" in texts(at)
-    at = pick(at, "Rows of", "train")
+    at = at.selectbox(key="view-rows").select("train").run()
     assert set(table(at, "scenario")["row"]) <= set(map(str, frames()["train"].index))
 
 
@@ -152,7 +152,7 @@ def test_a_filter_that_leaves_nothing_can_be_cleared(start: Start) -> None:
 
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_a_row_opens_in_the_lens(start: Start, split: str) -> None:
-    at = sound(start(PAGE, browse=split, y__ctr="1"))
+    at = sound(start(PAGE, rows=split, y__ctr="1"))
     wanted = table(at, "scenario")["row"][2]
     ids = [frame.proto.id.split("-", 2)[-1] for frame in at.dataframe]
     (key,) = [id_ for id_ in ids if id_.startswith("data-rows-")]

@@ -16,7 +16,7 @@ from tests import degenerate
 from tests.app.test_data import charts, sound, table, texts
 
 Start = Callable[..., AppTest]
-PAGES = {name: f"views/{name}.py" for name in ("home", "data", "lens", "atlas", "curves")}
+PAGES = {n: f"views/{n}.py" for n in ("home", "data", "lens", "atlas", "curves", "slices")}
 PARTIAL = "some_scenarios"  # ctcvr only in fr, like only on page 1 and without half of its labels
 
 

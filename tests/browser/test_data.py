@@ -25,7 +25,7 @@ def test_a_click_on_a_feature_shows_its_values(visit: Visit) -> None:
 
 
 def test_a_row_leads_into_the_lens(visit: Visit) -> None:
-    visitor = visit().open("data", browse="validation", y__ctcvr="1", s__tab="6")
+    visitor = visit().open("data", rows="validation", y__ctcvr="1", s__tab="6")
     table = visitor.page.locator('[class*="st-key-data-rows-"] canvas').first
     table.evaluate("canvas => canvas.scrollIntoView({block: 'center'})")
     box = table.bounding_box()

@@ -12,14 +12,23 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "lens": ("Instance Lens", 8),
     "atlas": ("Utilisation Atlas", 2),
     "curves": ("Training curves", 3),
+    "slices": ("Slices: where is it wrong", 2),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
     "report": ("Report: take it away", 0),
 }
-NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
-         "curves": "Training curves", "bench": "Bench",
-         "relations": "Relations", "impact": "Impact", "report": "Report"}  # fmt: skip
+NAMES = {
+    "data": "Data",
+    "lens": "Instance Lens",
+    "atlas": "Utilisation Atlas",
+    "curves": "Training curves",
+    "slices": "Slices",
+    "bench": "Bench",
+    "relations": "Relations",
+    "impact": "Impact",
+    "report": "Report",
+}
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
 
