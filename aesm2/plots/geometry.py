@@ -50,7 +50,7 @@ def simplex_figure(of: Ledger, behind: Cloud | None, stamp: str, space: str = SI
     figure = go.Figure([*_background(of, behind), *expert_marks(of, _placed(of, of.row_softmax))])
     layout = {2: _strip_layout, 3: _ternary_layout, 4: _solid_layout}[gates]
     figure.update_layout(layout(of))
-    return finish(figure, stamp, HEIGHT, top=56, bottom=44)
+    return finish(figure, stamp, HEIGHT, top=56, bottom=64)
 
 
 def contour_levels(of: Ledger) -> list[tuple[Choosing, float, bool]]:
@@ -116,6 +116,7 @@ def _strip_layout(of: Ledger) -> dict[str, Any]:
             "title": {"text": f"G̃ of {of.spec.gates[1]}", "standoff": 2}, "range": [-0.03, 1.03],
             "tickvals": [0, 0.25, 0.5, 0.75, 1], "zeroline": False,
             "ticktext": [f"0: {zero}", "¼", "½: all alike", "¾", f"1: {one}"],
+            "ticklabeloverflow": "allow",
         },
         "yaxis": {
             "title": {"text": "expert"}, "tickvals": list(range(of.spec.experts)),
@@ -133,10 +134,12 @@ def _ternary_layout(of: Ledger) -> dict[str, Any]:
     return {"ternary": {"sum": 1, "bgcolor": "rgba(0,0,0,0)", **axes}}
 
 
-def _solid_layout(of: Ledger) -> dict[str, Any]:
+def _solid_layout(_: Ledger) -> dict[str, Any]:
     hidden = {f"{axis}axis": {"visible": False} for axis in "xyz"}
-    eye = {"x": 0.9, "y": -1.25, "z": 0.55}
-    return {"scene": {**hidden, "aspectmode": "data", "camera": {"eye": eye}}}
+    eye = {"x": 1.2, "y": -1.7, "z": 0.6}
+    return {
+        "scene": {**hidden, "aspectmode": "data", "camera": {"eye": eye}, "dragmode": "turntable"}
+    }
 
 
 def _corner(of: Ledger, gate: int) -> str:

@@ -13,8 +13,9 @@ from aesm2.plots.style import DIVERGING, PLAIN, finish, narrow, scenario_colour
 from aesm2.routing.margins import Calls
 from aesm2.routing.minimal import SmallestChange
 
-SMALLEST = 1e-6  # nats; narrower margins are counted as this one: float32 tells none apart
-BINS = 28
+SMALLEST = 1e-6  # nats: float32 tells narrower margins hardly apart
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+BINS = 48
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -23,13 +24,13 @@ class Margins:
     """Margins of one choice by scenario.
 
     title: which choice. names, places: of the scenarios with rows, and their places among all.
-    values: nats, one array a scenario. row: that of the row in question, None where it has none.
+    nats: one array a scenario. row: that of the row in question, None where it has none.
     """
 
     title: str
     names: tuple[str, ...]
     places: tuple[int, ...]
-    values: tuple[np.ndarray, ...]
+    nats: tuple[np.ndarray, ...]
     row: float | None
 
 
@@ -61,7 +62,7 @@ def margins_table(panels: Sequence[Margins]) -> pd.DataFrame:
             "below 0.01 nats, %": 100 * (values < 0.01).mean(),
         }
         for panel in panels
-        for name, values in zip(panel.names, panel.values, strict=True)
+        for name, values in zip(panel.names, panel.nats, strict=True)
     ]  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -69,8 +70,8 @@ def margins_table(panels: Sequence[Margins]) -> pd.DataFrame:
 def margins_figure(panels: Sequence[Margins], stamp: str) -> go.Figure:
     """Draw how margins are distributed, a panel a choice and a line a scenario.
 
-    Bins are even on the logarithmic axis; a line is the share of its scenario's rows in each. The
-    row in question is a vertical line.
+    Bins are even on the logarithmic axis; a line is the share of its scenario's rows in each, the
+    first bin holding all narrower margins too. The row in question is a vertical line.
     """
     titles = [panel.title for panel in panels]
     figure = make_subplots(rows=1, cols=len(panels), subplot_titles=titles, shared_yaxes=True,
@@ -78,29 +79,28 @@ def margins_figure(panels: Sequence[Margins], stamp: str) -> go.Figure:
     edges = bin_edges(panels)
     told: set[str] = set()
     for column, panel in enumerate(panels, start=1):
-        for name, place, values in zip(panel.names, panel.places, panel.values, strict=True):
+        for name, place, values in zip(panel.names, panel.places, panel.nats, strict=True):
             line = _histogram(name, place, values, edges, name not in told)
             figure.add_trace(line, row=1, col=column)
             told.add(name)
         if panel.row is not None:
-            x = max(panel.row, SMALLEST)
+            x = float(np.clip(panel.row, edges[0], edges[-1]))
             figure.add_vline(x=x, line={"color": PLAIN, "width": 2}, name="row", row=1, col=column)
-    ticks = [10.0**power for power in range(-6, 3)]
     figure.update_xaxes(
-        type="log", range=np.log10([edges[0], edges[-1]]).tolist(), tickvals=ticks,
-        ticktext=["≤ 10⁻⁶" if t == SMALLEST else f"{t:g}" for t in ticks],
+        type="log", range=np.log10([edges[0], edges[-1]]).tolist(), **_ticks(edges),
         title={"text": "margin, nats", "standoff": 4}, fixedrange=True,
     )  # fmt: skip
     figure.update_yaxes(fixedrange=True, rangemode="tozero", zeroline=False)
     figure.update_yaxes(title="share of rows, %", row=1, col=1)
     figure.update_layout(dragmode=False)
-    return narrow(finish(figure, stamp, 380, top=84, bottom=84), 100)
+    finish(figure, stamp, 400, top=104, bottom=84)
+    return narrow(figure.update_layout(legend={"y": 1.12}), 100)
 
 
 def bin_edges(panels: Sequence[Margins]) -> np.ndarray:
-    """Edges of the bins over all panels, even on a logarithmic scale."""
-    every = np.concatenate([values for panel in panels for values in panel.values] or [[1.0]])
-    low = max(SMALLEST, float(every.min()) / 1.01)
+    """Edges of the bins over all panels, even on a logarithmic scale; the lowest 0.1 % is cut."""
+    every = np.concatenate([np.zeros(0), *(nats for panel in panels for nats in panel.nats)])
+    low = max(SMALLEST, float(np.quantile(every, 0.001)) / 1.01)
     return np.geomspace(low, max(float(every.max()), low * 10) * 1.01, BINS + 1)
 
 
@@ -155,6 +155,19 @@ def _histogram(
               "dash": DASHES[place % len(DASHES)]},
         hovertemplate="%{text}<br>from %{x:.3g} nats: %{y:.2f} % of rows<extra></extra>",
     )  # fmt: skip
+
+
+def _ticks(edges: np.ndarray) -> dict[str, list[float] | list[str]]:
+    """Ticks of a logarithmic axis; on a short one between powers of ten as well."""
+    short = edges[-1] / edges[0] < 1e3
+    places = [(first, power) for power in range(-6, 4) for first in ((1, 2, 5) if short else (1,))]
+    words = [
+        f"{first}·10{str(power).translate(_RAISED)}".removeprefix("1·")
+        if power < -3
+        else f"{first * 10.0**power:g}"
+        for first, power in places
+    ]
+    return {"tickvals": [first * 10.0**power for first, power in places], "ticktext": words}
 
 
 def _signed(value: float) -> str:

@@ -20,6 +20,8 @@ from aesm2.routing.margins import CHOOSING, Choosing, Scores, has_choice, scores
 from aesm2.routing.trace import LayerTrace
 
 HEIGHT = 470
+LINEAR, LOG, TINY = "linear", "log", 1e-9
+AXES: dict[str, Choosing] = {"x": "specific", "y": "shared"}  # of the score plane
 ROLE_OF: dict[Choosing, Role] = {"specific": Role.SPECIFIC, "shared": Role.SHARED}
 
 
@@ -39,6 +41,10 @@ class Cloud:
     experts: np.ndarray
     rows: int
     of_rows: int
+
+    def of(self, choosing: Choosing) -> np.ndarray:
+        """Return the divergence of a choice."""
+        return self.kl_specific if choosing == "specific" else self.kl_shared
 
 
 def cloud(layer: LayerTrace, task: int, expert: int | None, of_rows: int) -> Cloud:
@@ -65,7 +71,7 @@ def row_scores(of: Ledger) -> Scores:
 
 
 def decision(of: Ledger, choosing: Choosing) -> float | None:
-    """The divergence up to which experts are taken, that of the K-th best; None without a choice."""
+    """The divergence up to which experts are taken, that of the K-th best; None without one."""
     if not has_choice(of.spec, choosing):
         return None
     score = row_scores(of).of(choosing)[0].numpy()
@@ -83,35 +89,44 @@ def points_table(of: Ledger) -> pd.DataFrame:
     return table
 
 
-def score_figure(of: Ledger, behind: Cloud | None, stamp: str) -> go.Figure:
+def score_figure(of: Ledger, behind: Cloud | None, stamp: str, axes: str = LINEAR) -> go.Figure:
     """Draw KL(p_j, ·) across and KL(q, ·) upwards: exact for any number of gates.
 
-    Left of the one line an expert is specific, below the other it is shared.
+    Left of the one line an expert is specific, below the other it is shared. axes: LINEAR, or LOG,
+    which spreads out what is close to 0 and draws everything below TINY nats there.
     """
-    scored = row_scores(of)
-    x, y = scored.kl_specific[0].numpy(), scored.kl_shared[0].numpy()
-    top = {"specific": 1.1 * float(x.max()) or 1.0, "shared": 1.1 * float(y.max()) or 1.0}
-    if behind is not None and len(behind.experts):
-        top["specific"] = max(top["specific"], float(np.quantile(behind.kl_specific, 0.99)))
-        top["shared"] = max(top["shared"], float(np.quantile(behind.kl_shared, 0.99)))
-    traces = [] if behind is None else cloud_marks(
-        go.Scatter, behind, {"x": behind.kl_specific, "y": behind.kl_shared}
-    )  # fmt: skip
-    for choosing in CHOOSING:
+    scored, low = row_scores(of), TINY if axes == LOG else 0.0
+    ranges, own, traces = {}, {}, []
+    for axis, choosing in AXES.items():
+        own[axis] = scored.of(choosing)[0].numpy().clip(min=low)
+        ranges[axis] = _range(own[axis], None if behind is None else behind.of(choosing), axes)
+    if behind is not None:
+        columns = {axis: behind.of(choosing).clip(min=low) for axis, choosing in AXES.items()}
+        traces = cloud_marks(go.Scatter, behind, columns)
+    for (axis, choosing), (other, _) in zip(AXES.items(), reversed(AXES.items()), strict=True):
         if (level := decision(of, choosing)) is not None:
-            ends = {"x": [level] * 2, "y": [0, top["shared"]]}
-            if choosing == "shared":
-                ends = {"x": [0, top["specific"]], "y": [level] * 2}
+            ends = {axis: [max(level, low)] * 2, other: list(ranges[other])}
             traces.append(contour_line(go.Scatter, ends, choosing, level, True))
-    figure = go.Figure([*traces, *expert_marks(of, (go.Scatter, {"x": x, "y": y}))])
-    for axis, choosing, name in (("x", "specific", "p_j"), ("y", "shared", "q")):
-        words = f"KL({name}, G̃[k, :]), nats: lower is more {choosing}"
-        room = top["specific" if axis == "x" else "shared"]
+    figure = go.Figure([*traces, *expert_marks(of, (go.Scatter, own))])
+    for axis, target in (("x", "p_j"), ("y", "q")):
+        words = f"KL({target}, G̃[k, :]), nats: lower is more {AXES[axis]}"
+        shown = np.log10(ranges[axis]).tolist() if axes == LOG else list(ranges[axis])
         figure.update_layout({f"{axis}axis": {
-            "title": {"text": words, "standoff": 4}, "range": [-0.04 * room, room],
-            "zeroline": False,
+            "title": {"text": words, "standoff": 4}, "range": shown, "zeroline": False,
+            "type": axes, "exponentformat": "power",
         }})  # fmt: skip
     return finish(figure, stamp, HEIGHT, top=56, bottom=64)
+
+
+def _range(own: np.ndarray, behind: np.ndarray | None, axes: str) -> tuple[float, float]:
+    """Return the ends of an axis: all of the row, and nearly all of the cloud."""
+    every = own if behind is None or not len(behind) else np.append(
+        np.quantile(behind, [0.01, 0.99]), own
+    )  # fmt: skip
+    top = float(every.max()) or 1.0
+    if axes == LOG:
+        return max(float(every.min()), TINY) / 1.6, top * 1.6
+    return -0.04 * top, 1.12 * top
 
 
 def expert_marks(
@@ -126,11 +141,11 @@ def expert_marks(
     for role in Role:
         at = np.array([k for k, own in enumerate(every) if own is role], dtype=int)
         sign = f"{role.glyph} " if solid else ""
-        marker = {"color": role.colour, "size": 3 if solid else 13,
+        marker = {"color": role.colour, "size": 7 if solid else 13,
                   "symbol": "circle" if solid else role.symbol, "line": {"width": 1.5}}  # fmt: skip
         found.append(trace(
             **{axis: values[at] for axis, values in columns.items()},
-            mode="markers+text", name=f"{role.glyph} {role.value}", marker=marker,
+            mode="markers+text", name=f"{sign}{role.value}", marker=marker,
             text=[f"{sign}{k}" for k in at], customdata=at, hovertext=hover[at],
             textposition="top center", textfont={"size": 15 if solid else 12} |
             ({"color": role.colour} if solid else {}),
@@ -164,7 +179,7 @@ def cloud_marks(
         found.append(trace(
             **{axis: values[at] for axis, values in columns.items()}, mode="markers",
             name=f"cloud {role.value}", showlegend=False, hoverinfo="skip", opacity=0.25,
-            marker={"color": role.colour, "symbol": symbol, "size": 2 if solid else 5},
+            marker={"color": role.colour, "symbol": symbol, "size": 1.5 if solid else 5},
         ))  # fmt: skip
     return found
 

@@ -3,11 +3,12 @@
 Axes: rows; n experts; m gates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -118,6 +119,30 @@ def calls(model: Model, batch: Batch) -> tuple[Calls, ...]:
     if not parts:
         raise InputError("no rows to measure")
     return tuple(_joined(same) for same in zip(*parts, strict=True))
+
+
+def closest(found: Sequence[Calls], kept: Sequence[np.ndarray], count: int) -> pd.DataFrame:
+    """Return the `count` closest of some calls, the closest first; of equal ones the earlier row.
+
+    kept: for each of `found`, which of its rows count, (rows,) bool. Columns: position (of the
+    row), layer, task (None where it is the same for all), choice, taken, left, nats, logits.
+    """
+    parts = []
+    for call, rows in zip(found, kept, strict=True):
+        position = np.flatnonzero(rows)
+        first = position[np.argsort(call.nats[position], kind="stable")[:count]]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "position": first, "layer": call.spec.name,
+                    "task": pd.Series([call.task] * len(first), dtype=object),
+                    "choice": call.choosing, "taken": call.taken[first], "left": call.left[first],
+                    "nats": call.nats[first], "logits": call.logits[first],
+                }
+            )
+        )  # fmt: skip
+    every = pd.concat(parts, ignore_index=True)
+    return every.sort_values(["nats", "position"], kind="stable", ignore_index=True).head(count)
 
 
 def _both(

@@ -10,13 +10,15 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "": ("What am I looking at?", 2),
     "data": ("Data: what is the model trained on?", 5),
     "lens": ("Instance Lens", 8),
+    "geometry": ("Selection Geometry", 5),
     "atlas": ("Utilisation Atlas", 2),
     "curves": ("Training curves", 3),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
 }
-NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
+NAMES = {"data": "Data", "lens": "Instance Lens",
+         "geometry": "Selection Geometry", "atlas": "Utilisation Atlas",
          "curves": "Training curves", "bench": "Bench",
          "relations": "Relations", "impact": "Impact"}  # fmt: skip
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
