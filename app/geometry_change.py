@@ -58,13 +58,15 @@ def logits(opened: cache.Opened, rows: cache.RowSet, position: int, layer: Layer
 
 def features(opened: cache.Opened, rows: cache.RowSet, position: int, stamp: str) -> None:
     """Draw which single feature flips the choice of the layer of the view."""
-    widgets.titled("The smallest change of one feature that flips it", FEATURES,
-                   _features_code(opened, rows, position))  # fmt: skip
+    title = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         names = {"either": "either set", "specific": "the specific set", "shared": "the shared set"}
         chosen = widgets.pick("Flips", "flips", list(WHICH), "either", names.__getitem__, width=170)
         most = widgets.pick("Values tried", "tried", [str(FEW), str(MOST)], str(FEW),
                             lambda text: f"up to {int(text):,}", width=150)  # fmt: skip
+    with title:
+        script = _features_code(opened, rows, position, most, chosen)
+        widgets.titled("The smallest change of one feature that flips it", FEATURES, script)
     which: Which = next(name for name in get_args(Which) if name == chosen)
     found = _flips(opened, rows, position, int(most))
     best = found.best(which)
@@ -179,9 +181,10 @@ def _logits_code(
     return recipes.script(opened, rows, "\n".join(lines))
 
 
-def _features_code(opened: cache.Opened, rows: cache.RowSet, position: int) -> str:
+def _features_code(
+    opened: cache.Opened, rows: cache.RowSet, position: int, most: str, which: str
+) -> str:
     layer, task = widgets.current_layer().name, widgets.current_task()
-    most, which = int(state.get("tried", str(FEW))), state.get("flips", "either")
     lines = [
         "from aesm2.routing.flips import feature_flips",
         f"row = rows.iloc[[{position}]]",

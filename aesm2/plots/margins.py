@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from aesm2.plots.ledger import by_expert, number
 from aesm2.plots.style import DIVERGING, PLAIN, finish, narrow, scenario_colour
@@ -73,28 +73,39 @@ def margins_figure(panels: Sequence[Margins], stamp: str) -> go.Figure:
     Bins are even on the logarithmic axis; a line is the share of its scenario's rows in each, the
     first bin holding all narrower margins too. The row in question is a vertical line.
     """
-    titles = [panel.title for panel in panels]
-    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=titles, shared_yaxes=True,
-                           horizontal_spacing=0.04)  # fmt: skip
     edges = bin_edges(panels)
-    told: set[str] = set()
-    for column, panel in enumerate(panels, start=1):
-        for name, place, values in zip(panel.names, panel.places, panel.nats, strict=True):
-            line = _histogram(name, place, values, edges, name not in told)
-            figure.add_trace(line, row=1, col=column)
-            told.add(name)
+    layout: dict[str, Any] = {"annotations": [], "shapes": [], "dragmode": False, "yaxis": {
+        "title": {"text": "share of rows, %"}, "fixedrange": True, "rangemode": "tozero",
+        "zeroline": False,
+    }}  # fmt: skip
+    traces, told, wide = [], set(), 1 / len(panels)
+    for column, panel in enumerate(panels):
+        axis = "x" if column == 0 else f"x{column + 1}"
+        domain = [column * wide + 0.02 * (column > 0), (column + 1) * wide]
+        layout[axis.replace("x", "xaxis")] = _margin_axis(edges, domain)
+        layout["annotations"].append(
+            {"text": panel.title, "x": sum(domain) / 2, "y": 1, "xref": "paper", "yref": "paper",
+             "xanchor": "center", "yanchor": "bottom", "showarrow": False}
+        )  # fmt: skip
         if panel.row is not None:
             x = float(np.clip(panel.row, edges[0], edges[-1]))
-            figure.add_vline(x=x, line={"color": PLAIN, "width": 2}, name="row", row=1, col=column)
-    figure.update_xaxes(
-        type="log", range=np.log10([edges[0], edges[-1]]).tolist(), **_ticks(edges),
-        title={"text": "margin, nats", "standoff": 4}, fixedrange=True,
-    )  # fmt: skip
-    figure.update_yaxes(fixedrange=True, rangemode="tozero", zeroline=False)
-    figure.update_yaxes(title="share of rows, %", row=1, col=1)
-    figure.update_layout(dragmode=False)
-    finish(figure, stamp, 400, top=104, bottom=84)
+            layout["shapes"].append(
+                {"type": "line", "name": "row", "xref": axis, "yref": "paper", "x0": x, "x1": x,
+                 "y0": 0, "y1": 1, "line": {"color": PLAIN, "width": 2}}
+            )  # fmt: skip
+        for name, place, nats in zip(panel.names, panel.places, panel.nats, strict=True):
+            traces.append(_histogram(name, place, nats, edges, axis, name not in told))
+            told.add(name)
+    figure = finish(go.Figure(traces, layout), stamp, 400, top=104, bottom=84)
     return narrow(figure.update_layout(legend={"y": 1.12}), 100)
+
+
+def _margin_axis(edges: np.ndarray, domain: list[float]) -> dict[str, Any]:
+    return {
+        "type": "log", "range": np.log10([edges[0], edges[-1]]).tolist(), "domain": domain,
+        "title": {"text": "margin, nats", "standoff": 4}, "fixedrange": True, "showgrid": False,
+        "anchor": "y", **_ticks(edges),
+    }  # fmt: skip
 
 
 def bin_edges(panels: Sequence[Margins]) -> np.ndarray:
@@ -144,13 +155,13 @@ def change_words(found: SmallestChange) -> str:
 
 
 def _histogram(
-    name: str, place: int, values: np.ndarray, edges: np.ndarray, told: bool
+    name: str, place: int, values: np.ndarray, edges: np.ndarray, axis: str, told: bool
 ) -> go.Scatter:
     counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
     share = 100 * counts / max(len(values), 1)
     return go.Scatter(
         x=edges, y=np.append(share, share[-1]), mode="lines", name=f"{name} (n = {len(values):,})",
-        legendgroup=name, showlegend=told, text=[name] * len(edges),
+        legendgroup=name, showlegend=told, xaxis=axis, yaxis="y", text=[name] * len(edges),
         line={"shape": "hv", "color": scenario_colour(place), "width": 2,
               "dash": DASHES[place % len(DASHES)]},
         hovertemplate="%{text}<br>from %{x:.3g} nats: %{y:.2f} % of rows<extra></extra>",

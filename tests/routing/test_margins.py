@@ -14,7 +14,7 @@ from aesm2.data.batch import Batch
 from aesm2.errors import InputError
 from aesm2.models import AESM2, build
 from aesm2.routing.gap import selection_gap
-from aesm2.routing.margins import CHOOSING, Calls, calls, has_choice, layer_calls, scores
+from aesm2.routing.margins import CHOOSING, Calls, calls, closest, has_choice, layer_calls, scores
 from aesm2.routing.trace import RoutingTrace, trace
 from tests.models import cases
 from tests.routing.test_geometry import slow_divergences
@@ -96,3 +96,24 @@ def test_models_and_rows_without_calls() -> None:
         calls(build(MLPConfig(), shape), cases.batch(shape, 2))
     with pytest.raises(InputError, match="no rows"):
         calls(cases.spread(AESM2(AESM2Config(), shape)), cases.batch(shape, 2)[:0])
+
+
+def test_the_closest_are_found_among_the_rows_that_count() -> None:
+    shape = cases.schema((3,))
+    model, batch = cases.spread(AESM2(AESM2Config(), shape)), cases.batch(shape, 50)
+    found = calls(model, batch)
+    kept = [np.arange(50) % (2 + i % 2) > 0 for i in range(len(found))]
+    every = sorted(
+        (float(call.nats[row]), row, number)
+        for number, call in enumerate(found)
+        for row in range(50)
+        if kept[number][row]
+    )
+    lines = closest(found, kept, 12)
+    assert lines["nats"].tolist() == [nats for nats, _, _ in every[:12]]
+    for line, (_, row, number) in zip(lines.itertuples(), every, strict=False):
+        call = found[number]
+        assert (line.position, line.layer, line.choice) == (row, call.spec.name, call.choosing)
+        assert (line.taken, line.left) == (call.taken[row], call.left[row])
+        assert line.task == call.task
+    assert closest(found, [np.zeros(50, bool)] * len(found), 12).empty
