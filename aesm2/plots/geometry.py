@@ -136,7 +136,7 @@ def _ternary_layout(of: Ledger) -> dict[str, Any]:
 
 def _solid_layout(_: Ledger) -> dict[str, Any]:
     hidden = {f"{axis}axis": {"visible": False} for axis in "xyz"}
-    eye = {"x": 1.2, "y": -1.7, "z": 0.6}
+    eye = {"x": 0.95, "y": -1.4, "z": 0.5}
     return {
         "scene": {**hidden, "aspectmode": "data", "camera": {"eye": eye}, "dragmode": "turntable"}
     }

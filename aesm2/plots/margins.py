@@ -9,12 +9,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from aesm2.plots.ledger import by_expert, number
+from aesm2.plots.score_plane import log_ticks
 from aesm2.plots.style import DIVERGING, PLAIN, finish, narrow, scenario_colour
 from aesm2.routing.margins import Calls
 from aesm2.routing.minimal import SmallestChange
 
 SMALLEST = 1e-6  # nats: float32 tells narrower margins hardly apart
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 BINS = 48
 DASHES = ("solid", "dash", "dot", "dashdot")
 
@@ -104,7 +104,7 @@ def _margin_axis(edges: np.ndarray, domain: list[float]) -> dict[str, Any]:
     return {
         "type": "log", "range": np.log10([edges[0], edges[-1]]).tolist(), "domain": domain,
         "title": {"text": "margin, nats", "standoff": 4}, "fixedrange": True, "showgrid": False,
-        "anchor": "y", **_ticks(edges),
+        "anchor": "y", **log_ticks(edges[0], edges[-1]),
     }  # fmt: skip
 
 
@@ -166,19 +166,6 @@ def _histogram(
               "dash": DASHES[place % len(DASHES)]},
         hovertemplate="%{text}<br>from %{x:.3g} nats: %{y:.2f} % of rows<extra></extra>",
     )  # fmt: skip
-
-
-def _ticks(edges: np.ndarray) -> dict[str, list[float] | list[str]]:
-    """Ticks of a logarithmic axis; on a short one between powers of ten as well."""
-    short = edges[-1] / edges[0] < 1e3
-    places = [(first, power) for power in range(-6, 4) for first in ((1, 2, 5) if short else (1,))]
-    words = [
-        f"{first}·10{str(power).translate(_RAISED)}".removeprefix("1·")
-        if power < -3
-        else f"{first * 10.0**power:g}"
-        for first, power in places
-    ]
-    return {"tickvals": [first * 10.0**power for first, power in places], "ticktext": words}
 
 
 def _signed(value: float) -> str:

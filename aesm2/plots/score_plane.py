@@ -20,6 +20,7 @@ from aesm2.routing.margins import CHOOSING, Choosing, Scores, has_choice, scores
 from aesm2.routing.trace import LayerTrace
 
 HEIGHT = 470
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LINEAR, LOG, TINY = "linear", "log", 1e-9
 AXES: dict[str, Choosing] = {"x": "specific", "y": "shared"}  # of the score plane
 ROLE_OF: dict[Choosing, Role] = {"specific": Role.SPECIFIC, "shared": Role.SHARED}
@@ -113,7 +114,7 @@ def score_figure(of: Ledger, behind: Cloud | None, stamp: str, axes: str = LINEA
         shown = np.log10(ranges[axis]).tolist() if axes == LOG else list(ranges[axis])
         figure.update_layout({f"{axis}axis": {
             "title": {"text": words, "standoff": 4}, "range": shown, "zeroline": False,
-            "type": axes, "exponentformat": "power",
+            "type": axes, **(log_ticks(*ranges[axis]) if axes == LOG else {}),
         }})  # fmt: skip
     return finish(figure, stamp, HEIGHT, top=56, bottom=64)
 
@@ -127,6 +128,19 @@ def _range(own: np.ndarray, behind: np.ndarray | None, axes: str) -> tuple[float
     if axes == LOG:
         return max(float(every.min()), TINY) / 1.6, top * 1.6
     return -0.04 * top, 1.12 * top
+
+
+def log_ticks(low: float, high: float) -> dict[str, list[float] | list[str]]:
+    """Ticks of a logarithmic axis; on a short one between powers of ten as well."""
+    short = high / low < 1e3
+    places = [(first, power) for power in range(-10, 5) for first in ((1, 2, 5) if short else (1,))]
+    words = [
+        f"{first}·10{str(power).translate(_RAISED)}".removeprefix("1·")
+        if power < -3
+        else f"{first * 10.0**power:g}"
+        for first, power in places
+    ]
+    return {"tickvals": [first * 10.0**power for first, power in places], "ticktext": words}
 
 
 def expert_marks(
