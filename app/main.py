@@ -12,6 +12,9 @@ page = st.navigation(
         "See": [
             st.Page("views/data.py", title="Data", icon=":material/table_chart:"),
             st.Page("views/lens.py", title="Instance Lens", icon=":material/search:"),
+            st.Page(
+                "views/geometry.py", title="Selection Geometry", icon=":material/change_history:"
+            ),
             st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
             st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
         ],

@@ -10,6 +10,7 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "": ("What am I looking at?", 2),
     "data": ("Data: what is the model trained on?", 5),
     "lens": ("Instance Lens", 8),
+    "geometry": ("Selection Geometry", 5),
     "atlas": ("Utilisation Atlas", 2),
     "curves": ("Training curves", 3),
     "slices": ("Slices: where is it wrong", 2),
@@ -28,6 +29,7 @@ NAMES = {
     "relations": "Relations",
     "impact": "Impact",
     "report": "Report",
+    "geometry": "Selection Geometry",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 

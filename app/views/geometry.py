@@ -1,0 +1,44 @@
+"""Selection Geometry: how close was the call?"""
+
+import numpy as np
+import streamlit as st
+
+from aesm2.plots.ledger import ledger
+from app import atlas, geometry, geometry_calls, geometry_change, lens_row, lens_rows, widgets
+
+WHAT = (
+    "Every expert has its own distribution over the gates, a point between “for this gate alone”"
+    " and “for everybody”; the model takes the K nearest to each. See where the line ran for a row,"
+    " how close other calls were, and the least that would have changed the outcome."
+)
+
+
+def page() -> None:
+    """Draw the page: a row's experts in space, margins of many rows, the smallest changes."""
+    st.header("Selection Geometry: how close was the call?", anchor=False)
+    st.caption(WHAT)
+    opened = widgets.current()
+    if not opened.checkpoint.layers:
+        st.info(geometry.NO_SELECTION, icon=":material/info:")
+        return
+    rows = atlas.source(opened)
+    position = None if rows is None else lens_rows.picked(opened, rows)
+    if rows is None or position is None:
+        return
+    layer = geometry.traced(opened, rows, np.array([position]))
+    of = ledger(layer, 0, widgets.current_task())
+    stamp = atlas.stamp(rows)
+    st.subheader(
+        f"Row {rows.frame.index[position]}, layer {of.spec.name}: the choice for {of.gate_words}",
+        anchor=False,
+    )
+    if of.spec.kind == "task":
+        lens_row.absence(opened.checkpoint, rows, position, widgets.current_task())
+    geometry.says(of)
+    geometry.charts(opened, rows, position, of, stamp)
+    geometry_calls.section(opened, rows, position, stamp)
+    geometry_change.logits(opened, rows, position, layer, of, stamp)
+    geometry_change.features(opened, rows, position, stamp)
+
+
+page()
