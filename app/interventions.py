@@ -144,8 +144,8 @@ def _named(now: Interventions) -> None:
         st.caption("Names are kept for this session; the address keeps the interventions for good.")
     for place, (own, text) in enumerate(kept.items()):
         st.button(
-            own, key=f"do-named-{place}", on_click=put, args=(text,), type="tertiary",
-            icon=":material/bookmark:", help=text,
+            widgets.escaped(own), key=f"do-named-{place}", on_click=put, args=(text,),
+            type="tertiary", icon=":material/bookmark:", help=text,
         )  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from aesm2.routing.causal_words import (
 from aesm2.routing.counterfactual import Counterfactual
 from aesm2.routing.effects import Effect, effect, traces
 from aesm2.routing.interventions import Interventions, KnockOut, swapped, to_text
-from aesm2.routing.knockout import Knockouts
 from app import (
     atlas,
     cache,
@@ -31,6 +30,9 @@ from app import (
 
 VIEWS = {"row": "This row", "rows": "These rows", "all": "All knock-outs"}
 MEASURES: dict[plot.Measure, str] = {"auc": "AUC × 100", "log_loss": "log loss"}
+IN_UNITS: dict[plot.Measure, str] = {
+    "auc": "AUC × 100, in points", "log_loss": "log loss, in thousandths of a nat",
+}  # fmt: skip
 CHANGE = widgets.Explanation(
     "How much AUC or log loss changes under the interventions, for each scenario of the rows.",
     "A mark is the change from the model as it is, its line the 95 % interval. The interval is"
@@ -121,8 +123,9 @@ def all_view(opened: cache.Opened, rows: cache.RowSet) -> None:
         st.info("These rows have no labels. Choose other rows, or upload them with labels.",
                 icon=":material/label_off:")  # fmt: skip
         return
-    found = cache.knockouts(opened, rows) or _sweep(opened, rows)
+    found = cache.knockouts(opened, rows)
     if found is None:
+        _offer(opened, rows)
         return
     cells, task = found.to_frame(), _task(opened)
     with st.container(border=True, key="interventions-worth"):
@@ -132,35 +135,35 @@ def all_view(opened: cache.Opened, rows: cache.RowSet) -> None:
     event = widgets.chart(
         plot.importance_figure(cells, task, measure, stamp),
         f"interventions-{measure}-{task}",
-        f"What every expert is worth for {task}: change of {MEASURES[measure]} without it",
+        f"What every expert is worth for {task}: change of {IN_UNITS[measure]}, without it",
         IMPORTANCE,
         cells[cells["task"] == task],
         " ".join(importance_findings(cells, task)),
         selectable=True,
         code=recipes.script(opened, rows, ALL_CODE.format(task=task, measure=measure, stamp=stamp)),
     )
-    points = event.selection.points
+    points = event["selection"]["points"]
     cell = list(points[0].get("customdata") or []) if points else []
     if lens.fresh("interventions", cell):
         interventions.put(to_text((KnockOut(str(cell[0]), int(cell[1])),)))
         st.rerun()
 
 
-def _sweep(opened: cache.Opened, rows: cache.RowSet) -> Knockouts | None:
+def _offer(opened: cache.Opened, rows: cache.RowSet) -> None:
     experts = sum(spec.experts for spec in opened.checkpoint.layers)
     st.markdown(
         f"Each of the {experts} experts is knocked out in turn, and all {len(rows.frame):,} rows"
         " are predicted again and measured, in one sweep: about a quarter of a minute for 100,000"
-        " rows and 20 experts. All rows count, whatever the bar chooses."
+        " rows and 20 experts on a free processor. All rows count, whatever the bar chooses."
     )
     if not st.button("Knock out every expert", type="primary", key="interventions-sweep"):
-        return None
+        return
     bar = st.progress(0.0, "Knocking out every expert…")
-    found = cache.compute_knockouts(
+    cache.compute_knockouts(
         opened, rows, lambda done: bar.progress(done, f"Knocking out every expert: {done:.0%}")
     )
     bar.empty()
-    return found
+    st.rerun()  # without the button
 
 
 def _effect(
@@ -176,7 +179,7 @@ def _changes(opened: cache.Opened, rows: cache.RowSet, found: Effect, lines: str
     measures = found.measures()
     widgets.chart(
         plot.change_figure(measures, task, measure, stamp), f"interventions-change-{measure}",
-        f"Change of {MEASURES[measure]} for {task}", CHANGE, measures,
+        f"Change of {IN_UNITS[measure]}, for {task}", CHANGE, measures,
         " ".join(effect_findings(measures, task)),
         code=recipes.script(opened, rows, f"{lines}figure = change_figure(found.measures(),"
                             f" {task!r}, {measure!r}, {stamp!r})"),

@@ -36,7 +36,8 @@ def importance_figure(cells: pd.DataFrame, task: str, measure: Measure, stamp: s
     total = LINE_PX * sum(experts) + PANEL_PX * len(layers)
     figure = make_subplots(
         rows=len(layers), cols=1, shared_xaxes=True, row_heights=[LINE_PX * n for n in experts],
-        vertical_spacing=PANEL_PX / total if len(layers) > 1 else 0.0, subplot_titles=layers,
+        vertical_spacing=PANEL_PX / total if len(layers) > 1 else 0.0,
+        subplot_titles=[f"experts of {layer}" for layer in layers],
     )  # fmt: skip
     for number, layer in enumerate(layers, start=1):
         lines = own[own["layer"] == layer]
@@ -46,7 +47,6 @@ def importance_figure(cells: pd.DataFrame, task: str, measure: Measure, stamp: s
         figure.update_yaxes(
             tickvals=list(range(n)), range=[n - 0.5, -0.5], automargin=True, row=number, col=1
         )
-    figure.update_yaxes(title="expert", title_standoff=4, row=1, col=1)
     figure.update_xaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[-0.5, len(names) - 0.5],
         showticklabels=True, tickangle=-90 if len(names) > 4 else 0,
@@ -60,11 +60,11 @@ def importance_figure(cells: pd.DataFrame, task: str, measure: Measure, stamp: s
     figure.update_layout(
         coloraxis={
             "colorscale": DIVERGING, "reversescale": measure == "log_loss", "cmin": -most,
-            "cmax": most, "colorbar": _bar(UNITS[measure]),
+            "cmax": most, "colorbar": _bar(),
         },
         hoverdistance=-1, dragmode=False, showlegend=False,
     )  # fmt: skip
-    return finish(figure, stamp, total + 268, top=96, bottom=172)
+    return finish(figure, stamp, total + 232, top=76, bottom=156)
 
 
 def change_figure(measures: pd.DataFrame, task: str, measure: Measure, stamp: str) -> go.Figure:
@@ -81,7 +81,7 @@ def change_figure(measures: pd.DataFrame, task: str, measure: Measure, stamp: st
     hollow = ~((low > 0) | (high < 0))
     shapes = np.where(up, "triangle-right", "triangle-left")
     dots = go.Scatter(
-        x=np.where(gone, 0.0, value), y=list(range(len(own))), mode="markers+text",
+        x=np.where(gone, 0.0, value).tolist(), y=list(range(len(own))), mode="markers+text",
         text=["\u00a0\u00a0undefined" if own_ else "" for own_ in gone],
         textposition="middle right", cliponaxis=False,
         marker={
@@ -90,7 +90,8 @@ def change_figure(measures: pd.DataFrame, task: str, measure: Measure, stamp: st
             "line": {"width": 2, "color": colours},
         },
         error_x={
-            "array": np.nan_to_num(high - value), "arrayminus": np.nan_to_num(value - low),
+            "array": np.nan_to_num(high - value).tolist(),
+            "arrayminus": np.nan_to_num(value - low).tolist(),
             "thickness": 1.5, "width": 3, "color": "#888888",
         },
         hovertext=[_told(line, measure) for line in own.to_dict("records")], hoverinfo="text",
@@ -137,12 +138,12 @@ def flip_figure(flips: pd.DataFrame, stamp: str) -> go.Figure:
         tickvals=list(range(len(lines))), ticktext=lines, range=[len(lines) - 0.5, -0.5],
         automargin=True, showgrid=False, zeroline=False, fixedrange=True,
     )  # fmt: skip
-    bar = _bar("share of rows") | {"tickformat": ".0%"}
+    bar = _bar() | {"tickformat": ".0%"}
     figure.update_layout(
         coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": bar},
         dragmode=False,
     )  # fmt: skip
-    return finish(figure, stamp, LINE_PX * len(lines) + 268, top=84, bottom=172)
+    return finish(figure, stamp, LINE_PX * len(lines) + 196, top=40, bottom=156)
 
 
 def _heatmap(lines: pd.DataFrame, measure: Measure, columns: int) -> go.Heatmap:
@@ -190,7 +191,9 @@ def _columns(own: pd.DataFrame, n: str = "n") -> list[str]:
 def _written(value: float, sure: bool) -> str:
     if np.isnan(value):
         return "–"
-    return signed(value) if sure or value == 0 else f"({signed(value)})"
+    if value == 0:
+        return "0"
+    return signed(value) if sure else f"({signed(value)})"
 
 
 def _told(line: dict[Hashable, Any], measure: Measure) -> str:
@@ -219,9 +222,8 @@ def _flip_words(line: dict[Hashable, Any]) -> str:
     )
 
 
-def _bar(title: str) -> dict[str, Any]:
+def _bar() -> dict[str, Any]:
     return {
         "orientation": "h", "thickness": 10, "len": 0.7, "x": 0, "xanchor": "left", "y": 1,
         "xref": "container", "yref": "container", "yanchor": "top",
-        "title": {"text": title, "side": "top", "font": {"size": 11}},
     }  # fmt: skip

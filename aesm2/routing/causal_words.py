@@ -20,7 +20,8 @@ def change_words(line: Line, subject: str) -> str:
     subject: how it begins, e.g. "Without expert 3 of tab.1, ".
     """
     where = scenario_label(line["scope"], line["scenario"])
-    what = f"{subject}{line['task']} AUC in {where}"
+    preposition = "over" if line["scope"] == OVERALL else "in"
+    what = f"{subject}{line['task']} AUC {preposition} {where}"
     if np.isnan(line["auc_change"]):
         return f"{what} is undefined: a class is missing among {line['n']:,} labelled rows."
     value, low, high = (line[f"auc_{part}"] for part in ("change", "low", "high"))
@@ -114,8 +115,8 @@ def retarget_findings(flips: pd.DataFrame, interventions: Interventions) -> list
 
 
 def signed(value: float) -> str:
-    """Write a number of points with its sign and two decimals; a true minus."""
-    return f"{value:+.2f}".replace("-", "−")
+    """Write a number with its sign, unless it rounds to 0, and two decimals; a true minus."""
+    return f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0.00"
 
 
 def _trusted(own: pd.DataFrame) -> pd.Series:
