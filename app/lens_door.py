@@ -43,7 +43,7 @@ def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str, code: Code) -
         with opened.lock:
             both = counterfactual(checkpoint, frame, changes)
         own = _changed(changes, code)
-        _compare(checkpoint, both, stamp, own)
+        compare(checkpoint, both, stamp, own)
         if lens_gates.there(opened):
             before = checkpoint.encode(frame)
             lens_gates.compare(opened, before, both.batch, frame.index[0], stamp, own)
@@ -115,16 +115,23 @@ def difference_table(both: Counterfactual) -> pd.DataFrame:
 
 
 def _changed(changes: Changes, code: Code) -> Code:
-    """Return what makes a script about the row as it is and changed, its traces in `both`."""
+    """Return what makes a script about the row as it is and changed: traces `before`, `after`."""
     made = f"Changes({dict(changes.scenarios)!r}, {dict(changes.features)!r})"
     opening = (
         "from aesm2.routing.counterfactual import Changes, counterfactual\n"
         f"both = counterfactual(checkpoint, row, {made})\n"
+        "before, after = both.before, both.after\n"
     )
     return lambda lines: code(f"{opening}{lines}")
 
 
-def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str, code: Code) -> None:
+def compare(
+    checkpoint: Checkpoint, both: Counterfactual, stamp: str, code: Code, page: str = "lens"
+) -> None:
+    """Show a row's predictions and layers before and after.
+
+    code: makes a script in which `before` and `after` are their traces. page: for charts' keys.
+    """
     st.dataframe(prediction_table(checkpoint, both), hide_index=True)
     if not both.before.layers:
         return
@@ -134,30 +141,29 @@ def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str, code: Cod
     marked = strip.changed_roles(old, new)
     layer, task = widgets.current_layer().name, widgets.current_task()
     sides = ((old, "As it is", "before"), (new, "Changed", "after"))
-    for place, (shown, title, name) in zip(st.columns(2), sides, strict=True):
+    for place, (shown, title, side) in zip(st.columns(2), sides, strict=True):
         with place:
             widgets.chart(
-                strip.strip(shown, layer, task, stamp, marked), f"lens-{name}", title,
+                strip.strip(shown, layer, task, stamp, marked), f"{page}-{side}", title,
                 lens_ledger.STRIP, lens_ledger.strip_frame(shown),
                 f"{title}: role and weight of every expert in each layer",
-                code=code(f"{lens_ledger.STRIP_CODE}\n{_strip_lines(name, layer, task, stamp)}"),
+                code=code(f"{lens_ledger.STRIP_CODE}\n{_strip_lines(side, layer, task, stamp)}"),
             )  # fmt: skip
     total = sum(map(len, marked))
     st.caption(
         "Green squares ring the experts whose role is not the same on both sides."
         if total
-        else "Every expert has the same role on both sides; only the weights moved."
+        else "Every expert has the same role on both sides; only the weights may have moved."
     )
     st.dataframe(difference_table(both), hide_index=True)
 
 
 def _strip_lines(side: str, layer: str, task: int, stamp: str) -> str:
     return (
-        "before, after = (\n"
-        "    strip.columns(trace, 0, range(len(titles)), titles)"
-        " for trace in (both.before, both.after)\n)\n"
-        "changed = strip.changed_roles(before, after)\n"
-        f"figure = strip.strip({side}, {layer!r}, {task}, {stamp!r}, changed)"
+        "old, new = (strip.columns(of, 0, range(len(titles)), titles) for of in (before, after))\n"
+        "changed = strip.changed_roles(old, new)\n"
+        f"figure = strip.strip({dict(before='old', after='new')[side]}, {layer!r}, {task},"
+        f" {stamp!r}, changed)"
     )
 
 

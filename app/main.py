@@ -20,6 +20,7 @@ page = st.navigation(
         ],
         "Question": [
             st.Page("views/slices.py", title="Slices", icon=":material/data_check:"),
+            st.Page("views/interventions.py", title="Interventions", icon=":material/build:"),
         ],
         "Evidence": [
             st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),

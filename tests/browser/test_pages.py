@@ -14,6 +14,7 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "atlas": ("Utilisation Atlas", 2),
     "curves": ("Training curves", 3),
     "slices": ("Slices: where is it wrong", 2),
+    "interventions": ("Interventions", 2),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
@@ -30,6 +31,7 @@ NAMES = {
     "impact": "Impact",
     "report": "Report",
     "geometry": "Selection Geometry",
+    "interventions": "Interventions",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
