@@ -35,6 +35,7 @@ from aesm2.routing.highlights import Highlights
 from aesm2.routing.highlights import highlights as find_highlights
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
+from app.background import Background
 
 Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
@@ -275,6 +276,26 @@ def _highlights(hash_: str, rows_id: str, task: int, _opened: Opened, _rows: Row
         return find_highlights(
             checkpoint.model, _rows.batch, task, description=checkpoint.description
         )
+
+
+def attributed(key: str, opened: Opened, rows: RowSet, build: Callable[[], Found]) -> Found:
+    """Return attributions that `key`, the checkpoint and the rows determine; not to be changed."""
+    result: Found = _attributed(key, opened.checkpoint.hash, rows.id, opened, build)
+    return result
+
+
+@st.cache_resource(max_entries=128, show_spinner="Taking features away, one after the other…")
+def _attributed(
+    key: str, hash_: str, rows_id: str, _opened: Opened, _build: Callable[[], Found]
+) -> Found:
+    with _opened.lock:
+        return _build()
+
+
+@st.cache_resource(show_spinner=False)
+def background() -> Background:
+    """Return the worker of long computations, one for the process."""
+    return Background()
 
 
 def found(

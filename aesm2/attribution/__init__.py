@@ -10,11 +10,18 @@ summary.py    agreement between methods; means over many rows; what completeness
 from aesm2.attribution.baselines import mean_baseline, row_baseline, value_baseline
 from aesm2.attribution.methods import METHODS, Attribution, Features, Method, attribute, features_of
 from aesm2.attribution.question import Question, ask
-from aesm2.attribution.summary import agreement, completeness_words, means, means_words
+from aesm2.attribution.summary import (
+    agreement,
+    completeness,
+    completeness_words,
+    means,
+    means_words,
+)
 from aesm2.attribution.targets import GateLogit, Logit, Margin, Probability, Score, Target
 
 __all__ = [
     "METHODS", "Attribution", "Features", "GateLogit", "Logit", "Margin", "Method", "Probability",
-    "Question", "Score", "Target", "agreement", "ask", "attribute", "completeness_words",
-    "features_of", "mean_baseline", "means", "means_words", "row_baseline", "value_baseline",
+    "Question", "Score", "Target", "agreement", "ask", "attribute", "completeness",
+    "completeness_words", "features_of", "mean_baseline", "means", "means_words", "row_baseline",
+    "value_baseline",
 ]  # fmt: skip

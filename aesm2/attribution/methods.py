@@ -27,7 +27,7 @@ METHODS: dict[Method, str] = {
     "shapley": "Shapley values",
 }
 STEPS, SAMPLES = 50, 26
-POINTS = 12_800  # evaluated between two looks at `tick`: 256 rows of 50 steps
+POINTS, LEAST = 3200, 8  # evaluated between two ticks: 64 rows of 50 steps, and at least 8 rows
 AT_ONCE = 2048  # points of one evaluation of the perturbing methods
 
 
@@ -114,7 +114,7 @@ def attribute(
     if steps < 1 or samples < 1:
         raise InputError(f"needs at least one step and one sample, got {steps} and {samples}")
     cost = {"ablation": len(features.names), "shapley": len(features.names) * samples}
-    chunk = max(1, POINTS // max(cost.get(method, steps), steps))
+    chunk = max(LEAST, POINTS // max(cost.get(method, steps), steps))
     unit, parts = ask(model, batch[:1], target).reader.unit, []
     for start in range(0, len(batch), chunk):
         asked = ask(model, batch[start : start + chunk], target)

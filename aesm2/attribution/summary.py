@@ -37,6 +37,22 @@ def agreement(found: Mapping[Method, Attribution], row: int = 0) -> pd.DataFrame
     return pd.DataFrame(lines, columns=["method", "other", "spearman", "kendall", "top"])
 
 
+def completeness(found: Mapping[Method, Attribution], row: int = 0) -> pd.DataFrame:
+    """Return what the attributions of a row add up to, a line a method.
+
+    Columns: method, baseline, row (the target at both), sum (of the attributions), delta, changes.
+    """
+    lines = [
+        {
+            "method": METHODS[method], "baseline": own.at_baseline[row], "row": own.at_row[row],
+            "sum": own.contributions[row].sum(), "delta": own.delta[row],
+            "changes": int(own.changes[row]),
+        }
+        for method, own in found.items()
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
 def means(found: Attribution, of_row: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     """Average attributions over rows: one line a scenario and feature, all rows first.
 

@@ -276,6 +276,7 @@ def test_many_rows_are_each_row_alone(
     start = mean_baseline(own, rows)
     done: list[float] = []
     monkeypatch.setattr(methods, "POINTS", 3 * 10)
+    monkeypatch.setattr(methods, "LEAST", 1)
     few = {"steps": 10, "samples": 4}
     found = attribute(own, rows, Logit("task1"), method, start, THREE, **few, tick=done.append)
     assert done == sorted(done)
