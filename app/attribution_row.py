@@ -18,7 +18,7 @@ from aesm2.attribution import (
     completeness_words,
 )
 from aesm2.plots.attribution import attribution_figure, attribution_table, attribution_words
-from app import cache, lens_row, recipes, widgets
+from app import cache, lens, lens_row, recipes, widgets
 from app.attribution import Asked
 
 FORMULAS = {
@@ -60,19 +60,22 @@ def section(asked: Asked, stamp: str) -> None:
     """Draw the chart of the chosen method and what the methods say together."""
     found = every_method(asked)
     own = found[asked.method]
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([5, 3], gap="medium")
     with left:
         _bars(asked, own, stamp)
     with right:
         st.markdown("**Do they add up?**")
         for words in completeness_words(own):
             st.markdown(f"- {words}")
+    left, right = st.columns(2, gap="medium")
+    with left:
         widgets.titled("Completeness of every method", COMPLETENESS)
         widgets.table(completeness(found), "attribution-completeness", stamp, column_config={
             name: st.column_config.NumberColumn(format="%.4g")
             for name in ("baseline", "row", "sum", "delta")
         })  # fmt: skip
-        if len(asked.features.names) > 1:
+    if len(asked.features.names) > 1:
+        with right:
             widgets.titled("Do the methods agree?", AGREEMENT)
             widgets.table(agreement(found), "attribution-agreement", stamp, column_config={
                 "spearman": st.column_config.NumberColumn("ρ", format="%.2f"),
@@ -102,8 +105,10 @@ def values(asked: Asked) -> list[str]:
     described = asked.opened.checkpoint.description
     if asked.features.names != tuple(described.fields):
         return [""] * len(asked.features.names)
-    table = lens_row.features(asked.opened.checkpoint, asked.rows, asked.position)
-    return [f"{v} {flag}".strip() for v, flag in zip(table["value"], table["flag"], strict=True)]
+    flags = lens_row.features(asked.opened.checkpoint, asked.rows, asked.position)["flag"]
+    row = asked.rows.frame.iloc[asked.position]
+    cells = [row[feature.column or name] for name, feature in described.fields.items()]
+    return [f"{_short(cell)} {flag}".strip() for cell, flag in zip(cells, flags, strict=True)]
 
 
 def _bars(asked: Asked, own: Attribution, stamp: str) -> None:
@@ -147,6 +152,10 @@ def _source(target: Target) -> str:
             return "Eq. 10–11, §3.3"
         case _:
             return "Eq. 12–13, §3.3"
+
+
+def _short(cell: object) -> str:
+    return f"{cell:.4g}" if isinstance(cell, float) and cell == cell else lens.spell(cell)
 
 
 def _code(asked: Asked, told: list[str], stamp: str) -> str:

@@ -111,12 +111,12 @@ def means_words(found: Attribution) -> str:
 
 def _meaning(found: Attribution, row: int) -> str:
     changes = int(found.changes[row])
-    times = f"{changes} time{'' if changes == 1 else 's'}"
+    times = "once" if changes == 1 else f"{changes} times"
     if found.method == "held":
         return (
             "The row's choice of experts is held along the whole path, so there is no jump, and the"
-            f" delta is only the error of {found.steps} steps. Left free, the choice would change"
-            f" {times} on the way."
+            f" delta is only the error of {found.steps} steps. Left free, the choice would"
+            f" {f'change {times}' if changes else 'not change'} on the way."
         )
     if found.method == "gradients" and changes:
         return (
@@ -171,7 +171,7 @@ def _root_mean_square(values: np.ndarray) -> float:
 
 
 def _share(part: float, whole: float) -> str:
-    return f" ({abs(part) / abs(whole):.2g} of the difference)" if abs(whole) > 1e-9 else ""
+    return f" ({100 * abs(part / whole):.2g} % of the difference)" if abs(whole) > 1e-9 else ""
 
 
 def _number(value: float) -> str:

@@ -13,7 +13,7 @@ from aesm2.data.scenarios import OVERALL
 from aesm2.plots.style import PLAIN, finish, narrow, scenario_colour
 
 RAISES, LOWERS = "#4393C3", "#D6604D"  # as in the gate matrix: blue is high, red is low
-MOST, LETTERS = 20, 34  # bars, and letters of their labels
+MOST, LETTERS = 20, 38  # bars, and letters of their labels
 BAR_PX, DOT_PX = 24, 13
 UNITS = {
     "probability": "probability",

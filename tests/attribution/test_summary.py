@@ -92,10 +92,10 @@ def test_the_words_tell_a_jump_from_an_error_of_steps() -> None:
     )
     assert "add up to +0 log-odds" in plain[0]
     assert "from 2 at the baseline to 1 at the row, a difference of −1" in plain[0]
-    assert "Delta: +1 (1 of the difference)" in plain[0]
-    assert "changes 1 time on the path" in plain[1]
+    assert "Delta: +1 (1e+02 % of the difference)" in plain[0]
+    assert "changes once on the path" in plain[1]
     assert "error of 50 steps" in held[1]
-    assert "would change 1 time on the way" in held[1]
+    assert "would change once on the way" in held[1]
     assert "give 2: −1 log-odds of the way" in held[2]
     assert "need not add up" in ablated[1]
     assert "26 random orders" in shapley[1]
@@ -106,5 +106,5 @@ def test_the_words_tell_a_jump_from_an_error_of_steps() -> None:
 
 def test_words_of_many_rows() -> None:
     words = means_words(made([[3.0], [4.0]], changes=np.array([0, 3])))
-    assert words.startswith("2 rows. Delta, typical size over rows: 0 (0 of the difference)")
+    assert words.startswith("2 rows. Delta, typical size over rows: 0 (0 % of the difference)")
     assert "path of 50% of the rows, 1.5 times on average" in words
