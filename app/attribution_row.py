@@ -1,5 +1,6 @@
 """Attributions of one row: the bars, what they add up to, and how far the methods agree."""
 
+import numpy as np
 import streamlit as st
 
 from aesm2.attribution import (
@@ -155,7 +156,8 @@ def _source(target: Target) -> str:
 
 
 def _short(cell: object) -> str:
-    return f"{cell:.4g}" if isinstance(cell, float) and cell == cell else lens.spell(cell)
+    number = isinstance(cell, (float, np.floating)) and not np.isnan(cell)
+    return f"{cell:.4g}" if number else lens.spell(cell)
 
 
 def _code(asked: Asked, told: list[str], stamp: str) -> str:

@@ -59,14 +59,12 @@ def means(found: Attribution, of_row: np.ndarray, names: Sequence[str]) -> pd.Da
     of_row: index of each row's scenario in `names`, (rows,).
     Columns: scenario, feature, n, mean, low, high (of the signed attribution), absolute,
     absolute_low, absolute_high (of its size); the 95 % intervals are Student's over rows taken as
-    independent, NaN for fewer than two. Scenarios without a row are left out.
+    independent, NaN for fewer than two. Scenarios without a row are left out, and one that has all.
     """
-    every = np.ones(len(found), bool)
-    groups = {OVERALL: every} | {name: of_row == i for i, name in enumerate(names)}
+    masks = [(name, of_row == i) for i, name in enumerate(names)]
+    some = [(name, mask) for name, mask in masks if mask.any() and not mask.all()]
     parts = []
-    for name, mask in groups.items():
-        if not mask.any() or (name != OVERALL and len(names) == 1):
-            continue
+    for name, mask in [(OVERALL, np.ones(len(found), bool)), *some]:
         own = found.contributions[mask]
         mean, low, high = _interval(own)
         size, size_low, size_high = _interval(np.abs(own))

@@ -9,18 +9,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from aesm2.attribution import METHODS, Attribution
-from aesm2.data.scenarios import OVERALL
 from aesm2.plots.style import PLAIN, finish, narrow, scenario_colour
 
 RAISES, LOWERS = "#4393C3", "#D6604D"  # as in the gate matrix: blue is high, red is low
-MOST, LETTERS = 20, 38  # bars, and letters of their labels
+MOST, MOST_MEANS, LETTERS = 20, 10, 32  # bars, features with means, letters of a label
 BAR_PX, DOT_PX = 24, 13
 UNITS = {
     "probability": "probability",
     "log-odds": "log-odds",
     "nats": "KL, nats",
     "gate logit": "gate logit",
-    "logits": "margin, logits",
+    "logits": "logits",
 }
 Measure = Literal["mean", "absolute"]
 MEASURES: dict[Measure, str] = {
@@ -67,7 +66,7 @@ def attribution_figure(
     )  # fmt: skip
     figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
     figure.update_xaxes(
-        title=f"{UNITS[found.unit]}: lower ← 0 → higher<br>{METHODS[found.method]}",
+        title=UNITS[found.unit],
         range=_room(np.array(sizes)), title_standoff=4, fixedrange=True, zeroline=False, nticks=6,
     )  # fmt: skip
     figure.update_yaxes(
@@ -75,7 +74,8 @@ def attribution_figure(
         automargin=True, fixedrange=True, showgrid=False, zeroline=False,
     )  # fmt: skip
     figure.update_layout(showlegend=False, dragmode=False, bargap=0.25)
-    return narrow(finish(figure, stamp, 120 + BAR_PX * len(sizes), top=8, bottom=104))
+    stamp = f"{METHODS[found.method]}; {stamp}"
+    return narrow(finish(figure, stamp, 108 + BAR_PX * len(sizes), top=8, bottom=92))
 
 
 def attribution_words(found: Attribution, row: int = 0) -> str:
@@ -88,29 +88,29 @@ def attribution_words(found: Attribution, row: int = 0) -> str:
 
 def means_figure(
     table: pd.DataFrame, measure: Measure, unit: str, scenarios: Sequence[str], stamp: str,
-    most: int = MOST,
+    most: int = MOST_MEANS,
 ) -> go.Figure:  # fmt: skip
     """Draw `means` with 95 % intervals: a line a feature, a mark a scenario; all rows a diamond.
 
     The features with the largest mean size over all rows are drawn, the largest on top.
     scenarios: names in the order of their colours. unit: of the attributions.
     """
-    features = ranked(table)[:most]
-    groups = [OVERALL, *(name for name in scenarios if name in set(table["scenario"]))]
+    features, groups = ranked(table)[:most], _blocks(table)
     figure = go.Figure()
-    for place, name in enumerate(groups):
-        own = table[table["scenario"] == name].set_index("feature").loc[features].reset_index()
+    for place, block in enumerate(groups):
+        own = block.set_index("feature").loc[features].reset_index()
         shift = (place - (len(groups) - 1) / 2) / (len(groups) + 0.5)
-        colour = PLAIN if name == OVERALL else scenario_colour(list(scenarios).index(name))
-        figure.add_trace(_marks(own, measure, name, colour, shift))
+        figure.add_trace(_marks(own, measure, scenarios, place == 0, shift))
     figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
+    for place in range(1, len(features)):  # marks between two lines are of one feature
+        figure.add_hline(place - 0.5, line={"width": 0.5, "color": "#888888"}, opacity=0.5)
     figure.update_xaxes(
         title=f"{MEASURES[measure]}, {UNITS[unit]}", title_standoff=4, fixedrange=True,
         zeroline=False, nticks=6, rangemode="tozero",
     )  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(features))), ticktext=[_label(name, "") for name in features],
-        range=[len(features) - 0.5, -0.5], automargin=True, fixedrange=True, showgrid=True,
+        range=[len(features) - 0.5, -0.5], automargin=True, fixedrange=True, showgrid=False,
         zeroline=False,
     )  # fmt: skip
     figure.update_layout(dragmode=False)
@@ -122,7 +122,7 @@ def means_figure(
 
 def means_alt(table: pd.DataFrame, unit: str) -> str:
     """Return what the means show, for those who cannot see it."""
-    every = table[table["scenario"] == OVERALL]
+    every = _blocks(table)[0]
     sizes = dict(zip(every["feature"], every["absolute"], strict=True))
     parts = [f"{name} {sizes[name]:.2g}" for name in ranked(table)[:3]]
     return (
@@ -133,22 +133,32 @@ def means_alt(table: pd.DataFrame, unit: str) -> str:
 
 def ranked(table: pd.DataFrame) -> list[str]:
     """Return the features of `means` by their mean size over all rows, the largest first."""
-    every = table[table["scenario"] == OVERALL]
+    every = _blocks(table)[0]
     ordered: list[str] = every.sort_values("absolute", ascending=False, kind="stable")[
         "feature"
     ].tolist()
     return ordered
 
 
-def _marks(own: pd.DataFrame, measure: Measure, name: str, colour: str, shift: float) -> go.Scatter:
+def _blocks(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Take `means` apart, all rows first: by place, since a scenario may be called "all"."""
+    size = table["feature"].nunique()
+    return [table.iloc[start : start + size] for start in range(0, len(table), size)]
+
+
+def _marks(
+    own: pd.DataFrame, measure: Measure, scenarios: Sequence[str], every: bool, shift: float
+) -> go.Scatter:
+    name = str(own["scenario"].iloc[0])
+    colour = PLAIN if every else scenario_colour(list(scenarios).index(name))
     low, high = ("low", "high") if measure == "mean" else ("absolute_low", "absolute_high")
     value = own[measure].to_numpy(np.float64)
-    title = f"{'all rows' if name == OVERALL else name} (n = {int(own['n'].iloc[0]):,})"
+    title = f"{'all rows' if every else name} (n = {int(own['n'].iloc[0]):,})"
     return go.Scatter(
         x=value.tolist(), y=[place + shift for place in range(len(own))], mode="markers",
         name=html.escape(title),
-        marker={"color": colour, "size": 8 if name == OVERALL else 7,
-                "symbol": "diamond" if name == OVERALL else "circle"},
+        marker={"color": colour, "size": 8 if every else 7,
+                "symbol": "diamond" if every else "circle"},
         error_x={
             "array": np.nan_to_num(own[high].to_numpy() - value).tolist(),
             "arrayminus": np.nan_to_num(value - own[low].to_numpy()).tolist(),
@@ -176,7 +186,7 @@ def _label(name: str, value: str) -> str:
 def _room(sizes: np.ndarray) -> list[float]:
     """Leave room beside the bars for their numbers."""
     low, high = min(0.0, float(sizes.min())), max(0.0, float(sizes.max()))
-    pad = 0.22 * (high - low or 1.0)
+    pad = 0.4 * (high - low or 1.0)
     return [low - pad * (low < 0) - 0.02 * pad, high + pad * (high > 0 or low == 0)]
 
 
