@@ -37,6 +37,7 @@ from aesm2.routing.knockout import Knockouts
 from aesm2.routing.knockout import knockouts as sweep
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
+from app.background import Background
 
 Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
@@ -328,6 +329,20 @@ def _effect(
         return _build()
 
 
+def attributed(key: str, opened: Opened, rows: RowSet, build: Callable[[], Found]) -> Found:
+    """Return attributions that `key`, the checkpoint and the rows determine; not to be changed."""
+    result: Found = _attributed(key, opened.checkpoint.hash, rows.id, opened, build)
+    return result
+
+
+@st.cache_resource(max_entries=128, show_spinner="Taking features away, one after the other…")
+def _attributed(
+    key: str, hash_: str, rows_id: str, _opened: Opened, _build: Callable[[], Found]
+) -> Found:
+    with _opened.lock:
+        return _build()
+
+
 @dataclass
 class Kept:
     """A place for something that takes long, which whoever computes it first fills."""
@@ -354,6 +369,12 @@ def compute_knockouts(opened: Opened, rows: RowSet, progress: Callable[[float], 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _knockouts(hash_: str, rows_id: str) -> Kept:
     return Kept()
+
+
+@st.cache_resource(show_spinner=False)
+def background() -> Background:
+    """Return the worker of long computations, one for the process."""
+    return Background()
 
 
 def found(

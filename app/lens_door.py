@@ -162,7 +162,7 @@ def _strip_lines(side: str, layer: str, task: int, stamp: str) -> str:
     return (
         "old, new = (strip.columns(of, 0, range(len(titles)), titles) for of in (before, after))\n"
         "changed = strip.changed_roles(old, new)\n"
-        f"figure = strip.strip({dict(before='old', after='new')[side]}, {layer!r}, {task},"
+        f"figure = strip.strip({'old' if side == 'before' else 'new'}, {layer!r}, {task},"
         f" {stamp!r}, changed)"
     )
 

@@ -21,6 +21,7 @@ page = st.navigation(
         "Question": [
             st.Page("views/slices.py", title="Slices", icon=":material/data_check:"),
             st.Page("views/interventions.py", title="Interventions", icon=":material/build:"),
+            st.Page("views/attribution.py", title="Attribution", icon=":material/insights:"),
         ],
         "Evidence": [
             st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),

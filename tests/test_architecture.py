@@ -35,7 +35,7 @@ IMPORTS = (
     Imports("aesm2/training", DRAWING),
     Imports("aesm2/checkpoint.py", DRAWING),
     Imports("aesm2/routing", DRAWING),
-    Imports("aesm2/attribution.py", DRAWING),
+    Imports("aesm2/attribution", DRAWING),
     Imports("aesm2/evidence", DRAWING),
     Imports("aesm2/plots", ("aesm2.training", "aesm2.cli")),
 )

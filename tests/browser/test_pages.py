@@ -15,6 +15,7 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "curves": ("Training curves", 3),
     "slices": ("Slices: where is it wrong", 2),
     "interventions": ("Interventions", 2),
+    "attribution": ("Attribution", 1),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
@@ -32,6 +33,7 @@ NAMES = {
     "report": "Report",
     "geometry": "Selection Geometry",
     "interventions": "Interventions",
+    "attribution": "Attribution",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
