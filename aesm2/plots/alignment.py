@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.plots.style import DIVERGING, SEQUENTIAL, Role, finish, narrow
+from aesm2.plots.style import DIVERGING, Role, finish, narrow
 from aesm2.plots.utilisation import colour_axis
 from aesm2.routing.alignment import NONE, Alignment
 from aesm2.routing.shares import ROLES
@@ -71,13 +71,13 @@ def use_figure(
     """Draw `use_difference`, (2, S, n), one panel a role, in percentage points around zero."""
     experts = [f"{k}↔{other if other != NONE else '–'}" for k, other in enumerate(found.expert)]
     figure = make_subplots(
-        rows=2, cols=1, vertical_spacing=0.14,
+        rows=2, cols=1, vertical_spacing=0.14, shared_xaxes=True,
         subplot_titles=[f"{Role(role).glyph} {role}" for role in ROLES],
     )  # fmt: skip
     points = 100 * difference
     for number, z in enumerate(points, start=1):
         figure.add_trace(go.Heatmap(
-            z=z, text=[["" if np.isnan(v) else f"{v:+.0f}" for v in line] for line in z],
+            z=z, text=[[_points(v) for v in line] for line in z],
             texttemplate="%{text}", textfont_size=10, coloraxis="coloraxis", xgap=1, ygap=1,
             customdata=np.broadcast_to(np.array(labels, object)[:, None], z.shape),
             hovertemplate="%{customdata}<br>experts " + "%{x}: %{z:+.1f} points<extra></extra>",
@@ -105,12 +105,13 @@ def density_figure(a: np.ndarray, b: np.ndarray, names: tuple[str, str], stamp: 
     with np.errstate(divide="ignore"):
         z = np.where(counts > 0, np.log10(counts), np.nan)
     figure = go.Figure(go.Heatmap(
-        x=middle, y=middle, z=z, customdata=counts, colorscale=SEQUENTIAL, hoverongaps=False,
+        x=middle, y=middle, z=z, customdata=counts, coloraxis="coloraxis", hoverongaps=False,
         hovertemplate="%{customdata:,.0f} rows<extra></extra>",
-        colorbar={"title": {"text": "rows", "side": "top"}, "orientation": "h", "thickness": 10,
-                  "len": 0.6, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom",
-                  "tickvals": list(range(7)), "ticktext": [f"{10**k:,}" for k in range(7)]},
     ))  # fmt: skip
+    bar = colour_axis(max(1.0, float(np.log10(counts.max()))), "")
+    bar["colorbar"] |= {
+        "tickvals": list(range(7)), "ticktext": ["1 row", *(f"{10**k:,}" for k in range(1, 7))],
+    }  # fmt: skip
     figure.add_shape(type="line", x0=edges[0], y0=edges[0], x1=edges[-1], y1=edges[-1],
                      line={"color": "#888888", "width": 1, "dash": "dot"})  # fmt: skip
     ticks = [p for p in TICKS if edges[0] <= logit(np.array([p]))[0] <= edges[-1]]
@@ -120,8 +121,8 @@ def density_figure(a: np.ndarray, b: np.ndarray, names: tuple[str, str], stamp: 
     for axis, name in ((figure.update_xaxes, names[0]), (figure.update_yaxes, names[1])):
         axis(title=name, title_standoff=4, tickvals=places, ticktext=words, range=span,
              fixedrange=True, showgrid=False, zeroline=False)  # fmt: skip
-    figure.update_layout(dragmode=False)
-    return narrow(finish(figure, stamp, 480, top=80, bottom=96))
+    figure.update_layout(coloraxis=bar, dragmode=False)
+    return narrow(finish(figure, stamp, 450, top=56, bottom=96))
 
 
 def change_figure(difference: np.ndarray, stamp: str) -> go.Figure:
@@ -149,6 +150,12 @@ def change_table(a: np.ndarray, b: np.ndarray, rows: Sequence[str]) -> pd.DataFr
     order = np.argsort(-np.abs(b.astype(np.float64) - a), kind="stable")
     named = np.array(rows, dtype=object)[order]
     return pd.DataFrame({"row": named, "a": a[order], "b": b[order], "difference": (b - a)[order]})
+
+
+def _points(value: float) -> str:
+    """Write points of a cell; nothing where they round to nothing."""
+    rounded = 0.0 if np.isnan(value) else round(value)
+    return f"{rounded:+.0f}".replace("-", "−") if rounded else ""
 
 
 def logit(p: np.ndarray) -> np.ndarray:

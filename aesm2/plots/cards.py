@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from aesm2.data.drift import Drift
 from aesm2.plots.style import DIVERGING, Role, finish, narrow
+from aesm2.plots.utilisation import colour_axis
 from aesm2.routing.cards import ROLE_NAMES, Cards
 from aesm2.routing.findings import scenario_label
 
@@ -35,7 +36,7 @@ def gallery_figure(found: Cards, chosen: int, stamp: str) -> go.Figure:
     lines = -(-experts // COLUMNS)
     total = lines * (PANEL_PX + LINE_PX * len(shown))
     figure = make_subplots(
-        rows=lines, cols=COLUMNS, shared_yaxes=True, shared_xaxes=True, horizontal_spacing=0.03,
+        rows=lines, cols=COLUMNS, shared_yaxes=True, shared_xaxes=True, horizontal_spacing=0.07,
         vertical_spacing=PANEL_PX / total if lines > 1 else 0.0,
         subplot_titles=[_title(found, k, chosen) for k in range(experts)],
     )  # fmt: skip
@@ -47,11 +48,13 @@ def gallery_figure(found: Cards, chosen: int, stamp: str) -> go.Figure:
                 _bars(found, shown, labels, expert, share[:, expert, number], role),
                 row=expert // COLUMNS + 1, col=expert % COLUMNS + 1,
             )  # fmt: skip
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", nticks=3, fixedrange=True, zeroline=False)
+    figure.update_xaxes(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["0", "50", "100 %"],
+                        fixedrange=True, zeroline=False)  # fmt: skip
     figure.update_yaxes(autorange="reversed", fixedrange=True, automargin=True, type="category")
     figure.update_annotations(font_size=12)
     figure.update_layout(barmode="stack", bargap=0.15, dragmode=False, clickmode="event+select")
-    return narrow(finish(figure, stamp, total + 138, top=78, bottom=60))
+    figure = narrow(finish(figure, stamp, total + 138, top=78, bottom=60))
+    return figure.update_layout(legend={"yref": "container", "y": 1, "yanchor": "top"})
 
 
 def gallery_table(found: Cards) -> pd.DataFrame:
@@ -127,7 +130,7 @@ def lift_figure(table: pd.DataFrame, stamp: str) -> go.Figure:
 
 
 def together_figure(found: Cards, chosen: int, stamp: str) -> go.Figure:
-    """Draw the lift of every pair of experts on a scale of log₂ centred at 0; the text is the lift.
+    """Draw the lift of every pair of experts on a log₂ scale centred at 0; the text is the lift.
 
     The diagonal is empty. chosen: whose line is framed.
     """
@@ -138,20 +141,18 @@ def together_figure(found: Cards, chosen: int, stamp: str) -> go.Figure:
     hover = [[_pair_words(found, i, k) for k in experts] for i in experts]
     figure = go.Figure(go.Heatmap(
         z=z, text=text, texttemplate="%{text}", textfont_size=11, customdata=hover,
-        hovertemplate="%{customdata}<extra></extra>", colorscale=DIVERGING, zmin=-MOST_LIFT,
-        zmax=MOST_LIFT, xgap=1, ygap=1, hoverongaps=False,
-        colorbar={"title": {"text": "log₂ lift", "side": "top"}, "orientation": "h",
-                  "thickness": 10, "len": 0.6, "x": 0, "xanchor": "left", "y": 1.02,
-                  "yanchor": "bottom"},
+        hovertemplate="%{customdata}<extra></extra>", coloraxis="coloraxis", xgap=1, ygap=1,
+        hoverongaps=False,
     ))  # fmt: skip
+    scale = {"colorscale": DIVERGING, "cmin": -MOST_LIFT, "cmax": MOST_LIFT}
     figure.add_shape(type="rect", x0=-0.5, x1=experts[-1] + 0.5, y0=chosen - 0.5, y1=chosen + 0.5,
                      name="chosen", line={"color": "#EE3377", "width": 2.5})  # fmt: skip
-    figure.update_xaxes(title="expert", title_standoff=2, tickvals=experts, fixedrange=True,
+    figure.update_xaxes(title="expert", title_standoff=4, tickvals=experts, fixedrange=True,
                         showgrid=False, zeroline=False)  # fmt: skip
     figure.update_yaxes(title="expert", tickvals=experts, range=[experts[-1] + 0.5, -0.5],
                         fixedrange=True, showgrid=False, zeroline=False)  # fmt: skip
-    figure.update_layout(dragmode=False)
-    return narrow(finish(figure, stamp, 166 + 30 * len(experts), top=76, bottom=84))
+    figure.update_layout(coloraxis=colour_axis(1.0, "+.0f") | scale, dragmode=False)
+    return narrow(finish(figure, stamp, 138 + 30 * len(experts), top=48, bottom=84))
 
 
 def together_table(found: Cards) -> pd.DataFrame:
@@ -165,8 +166,11 @@ def together_table(found: Cards) -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def history_figure(history: pd.DataFrame, stamp: str) -> go.Figure:
-    """Draw `role_history`: the share of rows that take the expert in each role, over training."""
+def history_figure(history: pd.DataFrame, kept: int, stamp: str) -> go.Figure:
+    """Draw `role_history`: the share of rows that take the expert in each role, over training.
+
+    kept: step of the checkpoint's weights, marked by a line.
+    """
     figure = go.Figure()
     for role in (Role.SPECIFIC, Role.SHARED):
         figure.add_trace(go.Scatter(
@@ -175,7 +179,9 @@ def history_figure(history: pd.DataFrame, stamp: str) -> go.Figure:
             marker={"symbol": role.symbol, "size": 8},
             hovertemplate="step %{x}: %{y:.1%}<extra>" + role.value + "</extra>",
         ))  # fmt: skip
-    figure.update_xaxes(title="optimizer step", title_standoff=4, fixedrange=True)
+    figure.add_vline(kept, line={"width": 1.5, "color": "#888888", "dash": "dot"}, name="kept")
+    figure.update_xaxes(title="optimizer step (dotted: weights kept)",
+                        title_standoff=4, fixedrange=True)  # fmt: skip
     figure.update_yaxes(title="share of rows", tickformat=".0%", range=[-0.03, 1.03],
                         fixedrange=True)  # fmt: skip
     figure.update_layout(dragmode=False)
@@ -202,7 +208,8 @@ def _bars(
         showlegend=expert == 0, customdata=[expert] * len(labels), hovertext=told,
         hoverinfo="text", opacity=0.35 if role == "unselected" else 1.0,
         marker={"color": look.colour, "line": {"width": 0},
-                "pattern": {"shape": PATTERNS[role], "size": 6, "solidity": 0.25}},
+                "pattern": {"shape": PATTERNS[role], "size": 6, "solidity": 0.2,
+                            "bgcolor": look.colour, "fgcolor": "#FFFFFF", "fgopacity": 0.6}},
         selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ Axes: rows; T targets (the tasks in a task layer, 1 in a scenario layer); n expe
 model, called a; k experts of the second, called b.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from aesm2.data.batch import Batch
+from aesm2.errors import InputError
 from aesm2.inference import outputs
 from aesm2.metrics import wilson
 from aesm2.models import Model
@@ -25,7 +26,7 @@ from aesm2.routing.shares import Choices
 from aesm2.routing.trace import layer_specs
 
 NONE = -1  # an expert without a counterpart
-DRAWS, SHUFFLES = 10_000, 40  # random matchings; matchings of rows that have nothing in common
+DRAWS, SHUFFLES = 10_000, 20  # random matchings; matchings of rows that have nothing in common
 LEVEL = 0.95
 
 
@@ -38,9 +39,13 @@ class Routed:
     layers: tuple[Choices, ...]
     probabilities: np.ndarray
 
-    def layer(self, name: str) -> Choices | None:
-        """Return the choices of a layer, None where there is no such layer."""
-        return next((layer for layer in self.layers if layer.spec.name == name), None)
+    def layer(self, name: str) -> Choices:
+        """Return the choices of a layer by its name; InputError lists the names there are."""
+        for layer in self.layers:
+            if layer.spec.name == name:
+                return layer
+        names = ", ".join(layer.spec.name for layer in self.layers)
+        raise InputError(f"no layer '{name}' (layers: {names})")
 
 
 @dataclass(frozen=True)
@@ -120,10 +125,8 @@ def align(a: Choices, b: Choices, seed: int = 0) -> Alignment:
     own, other = linear_sum_assignment(similarity, maximize=True)
     expert[own] = other
     drawn = _random_matchings(similarity, rng)
-    dealt = [_best(_jaccard(ours, _dealt(b, rng))) for _ in range(SHUFFLES)]
-    halves = [np.concatenate([_flat(x), _flat(y)], 0).reshape(2, -1, x.shape[-1])
-              for x, y in ((a.specific, a.shared), (b.specific, b.shared))]  # fmt: skip
-    by_role = np.stack([_jaccard(x, y, np.nan) for x, y in zip(*halves, strict=True)])
+    dealt = [_best(_jaccard(ours, np.take(theirs, order, 1))) for order in _orders(theirs, rng)]
+    by_role = np.stack([_jaccard(ours[[r]], theirs[[r]], np.nan) for r in range(len(ours))])
     return Alignment(
         a.spec.name, expert, similarity, by_role, float(similarity.mean()),
         float(np.quantile(drawn, LEVEL)), float(np.mean(dealt)), max(dealt),
@@ -211,26 +214,26 @@ def use_difference(
 
 
 def _stacked(choices: Choices) -> np.ndarray:
-    """All choices below each other, (roles · T · rows, n)."""
-    return np.concatenate([_flat(choices.specific), _flat(choices.shared)])
+    """Choices of both roles, (2, rows, T, n) as 0 and 1."""
+    roles = np.stack([choices.specific, choices.shared]).astype(np.float32)  # (2, T, rows, n)
+    return np.ascontiguousarray(roles.transpose(0, 2, 1, 3))
 
 
-def _dealt(choices: Choices, rng: np.random.Generator) -> np.ndarray:
-    """Return `_stacked` with the choices of each row given to another row."""
-    order = rng.permutation(choices.specific.shape[1])
-    dealt = (_flat(part[:, order]) for part in (choices.specific, choices.shared))
-    return np.concatenate(list(dealt))
+def _orders(theirs: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Orders that deal each row's choices to another row."""
+    return (rng.permutation(theirs.shape[1]) for _ in range(SHUFFLES))
 
 
-def _flat(mask: np.ndarray) -> np.ndarray:
-    flat: np.ndarray = mask.reshape(-1, mask.shape[-1])
+def _flat(values: np.ndarray) -> np.ndarray:
+    flat: np.ndarray = values.reshape(-1, values.shape[-1])
     return flat
 
 
 def _jaccard(a: np.ndarray, b: np.ndarray, nobody: float = 1.0) -> np.ndarray:
-    """Jaccard overlap of each pair of columns, (choices, n) and (choices, k) → (n, k)."""
-    both = a.astype(np.float32).T @ b.astype(np.float32)  # exact up to 2²⁴ choices
-    either = a.sum(0)[:, None] + b.sum(0)[None, :] - both.astype(np.float64)
+    """Jaccard overlap of the choices of each pair of experts, (…, n) and (…, k) → (n, k)."""
+    a, b = _flat(a), _flat(b)
+    both = (a.T @ b).astype(np.float64)  # exact up to 2²⁴ choices
+    either = a.sum(0, np.float64)[:, None] + b.sum(0, np.float64)[None, :] - both
     return np.where(either > 0, both / np.where(either > 0, either, 1.0), nobody)
 
 

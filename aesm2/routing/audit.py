@@ -75,6 +75,16 @@ def released_rule(_: int, gates: Gates) -> tuple[Gates, Selection]:
     return gates, Selection(chosen.kl_specific, chosen.kl_shared, computed, chosen.shared, weights)
 
 
+def released_probabilities(model: Model, batch: Batch) -> np.ndarray:
+    """Each task's probability were all layers to mix by the released rule, (rows, tasks)."""
+    parts = [
+        output.log_probability.exp().cpu()
+        for _, output in outputs(model, batch, intervene=released_rule)
+    ]
+    result: np.ndarray = torch.cat(parts).numpy()
+    return result
+
+
 def audit(model: Model, batch: Batch) -> tuple[LayerAudit, ...]:
     """Recompute the rule on the gate logits of every layer, as the model here computes them.
 

@@ -5,6 +5,7 @@ comes from the rows' own differences, and is narrower than two intervals beside 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,13 +58,16 @@ def paired_log_loss(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> Paired:
     return _paired(float(of_a.mean()), float(of_b.mean()), _mean_variance(of_b - of_a))
 
 
-def paired_differences(a: np.ndarray, b: np.ndarray, batch: Batch, schema: Schema) -> pd.DataFrame:
+def paired_differences(
+    a: np.ndarray, b: np.ndarray, batch: Batch, schema: Schema, tasks: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Compare two predictions, b minus a: one line a scope, scenario and task.
 
-    a, b: probabilities, (rows, tasks). scope: "all" or the name of a level. Columns: scope,
-    scenario, task, n (rows with a label), positives, auc_a, auc_b, delta_auc, low, high (AUC × 100,
-    the latter three in points), log_loss_a, log_loss_b, delta_log_loss, log_loss_low,
-    log_loss_high (nats). NaN where undefined. Raises InputError for rows without labels.
+    a, b: probabilities, (rows, all tasks). tasks: those to compare, by default all. scope: "all" or
+    the name of a level. Columns: scope, scenario, task, n (rows with a label), positives, auc_a,
+    auc_b, delta_auc, low, high (AUC × 100, the latter three in points), log_loss_a, log_loss_b,
+    delta_log_loss, log_loss_low, log_loss_high (nats). NaN where undefined. Raises InputError for
+    rows without labels.
     """
     if batch.labels is None:
         raise InputError("these rows have no labels: AUC and log loss need rows with labels")
@@ -73,6 +77,7 @@ def paired_differences(a: np.ndarray, b: np.ndarray, batch: Batch, schema: Schem
         | _line(labels[rows, t], a[rows, t], b[rows, t])
         for scope, scenario, rows in scopes(batch.scenarios.numpy(), schema)
         for t, task in enumerate(schema.tasks)
+        if tasks is None or task in tasks
     ]
     return pd.DataFrame(lines)
 

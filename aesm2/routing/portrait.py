@@ -60,10 +60,10 @@ def knockout_words(table: pd.DataFrame, tasks: Sequence[str]) -> str:
         if np.isnan(line["low"]):
             parts.append(told)
             continue
-        clear = line["low"] > 0 or line["high"] < 0
+        holds = line["low"] <= 0 <= line["high"]
         parts.append(
-            f"{told} (95 %: {_signed(line['low'])} to {_signed(line['high'])};"
-            f" {'more than' if clear else 'within'} what the rows' chance explains)"
+            f"{told} (95 %: {_signed(line['low'])} to {_signed(line['high'])}"
+            f"{', which holds zero' if holds else ''})"
         )
     return f"Without it, the AUC × 100 {'; that '.join(parts)}."
 
@@ -92,6 +92,8 @@ def _who(found: Cards, expert: int) -> str:
 
 def _what(found: Cards, expert: int, feature: str | None, lifts: pd.DataFrame | None) -> str:
     others = int((~found.taken[:, expert]).sum())
+    if not others:
+        return "Every row takes it, so nothing sets its rows apart."
     if others < FEW:
         common = f"All but {others:,} rows take it, so nothing sets them apart"
     elif feature is None or lifts is None:

@@ -11,12 +11,15 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "data": ("Data: what is the model trained on?", 5),
     "lens": ("Instance Lens", 8),
     "atlas": ("Utilisation Atlas", 2),
+    "experts": ("Expert cards", 6),
+    "compare": ("Compare checkpoints", 3),
     "curves": ("Training curves", 3),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
 }
 NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
+         "experts": "Expert cards", "compare": "Compare checkpoints",
          "curves": "Training curves", "bench": "Bench",
          "relations": "Relations", "impact": "Impact"}  # fmt: skip
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
