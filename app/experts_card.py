@@ -196,7 +196,7 @@ def _together(opened: cache.Opened, rows: cache.RowSet, found: Cards, k: int, st
     """Draw which experts are taken together."""
     widgets.chart(
         cards_plot.together_figure(found, k, stamp), "experts-together",
-        "Taken together, against independence", TOGETHER, cards_plot.together_table(found),
+        "Taken together: lift over independence", TOGETHER, cards_plot.together_table(found),
         experts.words(opened, rows, found, k),
         code=experts.code(opened, rows, found, f"figure = together_figure(found, {k}, {stamp!r})",
                           "together_figure"),

@@ -119,7 +119,7 @@ def density_figure(a: np.ndarray, b: np.ndarray, names: tuple[str, str], stamp: 
     words = [f"{100 * p:.4g} %" for p in ticks or [0.5]]
     span = [float(edges[0]), float(edges[-1])]
     for axis, name in ((figure.update_xaxes, names[0]), (figure.update_yaxes, names[1])):
-        axis(title=name, title_standoff=4, tickvals=places, ticktext=words, range=span,
+        axis(title=name, title_standoff=14, tickvals=places, ticktext=words, range=span,
              fixedrange=True, showgrid=False, zeroline=False)  # fmt: skip
     figure.update_layout(coloraxis=bar, dragmode=False)
     return narrow(finish(figure, stamp, 450, top=56, bottom=96))

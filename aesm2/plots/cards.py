@@ -121,7 +121,7 @@ def lift_figure(table: pd.DataFrame, stamp: str) -> go.Figure:
                 "symbol": ["circle-open" if own else "circle" for own in inside]},
     ))  # fmt: skip
     figure.add_vline(1, line={"width": 1.5, "color": "#999999", "dash": "dot"})
-    figure.update_xaxes(title="lift: share of its rows / share of all rows", title_standoff=4,
+    figure.update_xaxes(title="lift (1: as common as everywhere)", title_standoff=4,
                         rangemode="tozero", fixedrange=True, nticks=6)  # fmt: skip
     pairs = zip(table["value"], table["rows"], strict=True)
     _lines(figure, [f"{_short(str(value))} (n = {n:,})" for value, n in pairs])
