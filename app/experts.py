@@ -109,8 +109,12 @@ def gallery(opened: cache.Opened, rows: cache.RowSet, found: Cards, stamp: str) 
     """Draw all experts of the layer; a click chooses one."""
     chosen = expert()
     key = f"experts-gallery-{found.spec.name}-{found.by}".replace(".", "-")
+    figure = cache.found(
+        f"{key}-{found.target}-{widgets.current_scenarios()}-{chosen}", opened.checkpoint, [rows],
+        lambda: cards_plot.gallery_figure(found, chosen, stamp),
+    )  # fmt: skip
     event = widgets.chart(
-        cards_plot.gallery_figure(found, chosen, stamp), key,
+        figure, key,
         f"All experts of {of_words(found)}: who takes them, in which role", GALLERY,
         cards_plot.gallery_table(found),
         " ".join(words(opened, rows, found, k) for k in range(found.spec.experts)),

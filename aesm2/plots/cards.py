@@ -42,12 +42,15 @@ def gallery_figure(found: Cards, chosen: int, stamp: str) -> go.Figure:
     )  # fmt: skip
     labels = [scenario_label(found.by, found.scenarios[s]) for s in shown]
     share = found.share[shown]  # (S, n, 4)
-    for expert in range(experts):
-        for number, role in enumerate(ROLE_NAMES):
-            figure.add_trace(
-                _bars(found, shown, labels, expert, share[:, expert, number], role),
-                row=expert // COLUMNS + 1, col=expert % COLUMNS + 1,
-            )  # fmt: skip
+    cells = [(expert, number) for expert in range(experts) for number in range(len(ROLE_NAMES))]
+    figure.add_traces(
+        [
+            _bars(found, shown, labels, expert, share[:, expert, number], ROLE_NAMES[number])
+            for expert, number in cells
+        ],
+        rows=[expert // COLUMNS + 1 for expert, _ in cells],
+        cols=[expert % COLUMNS + 1 for expert, _ in cells],
+    )
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["0", "50", "100 %"],
                         fixedrange=True, zeroline=False)  # fmt: skip
     figure.update_yaxes(autorange="reversed", fixedrange=True, automargin=True, type="category")
