@@ -16,12 +16,14 @@ page = st.navigation(
                 "views/geometry.py", title="Selection Geometry", icon=":material/change_history:"
             ),
             st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
+            st.Page("views/experts.py", title="Expert cards", icon=":material/badge:"),
             st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
         ],
         "Question": [
             st.Page("views/slices.py", title="Slices", icon=":material/data_check:"),
             st.Page("views/interventions.py", title="Interventions", icon=":material/build:"),
             st.Page("views/attribution.py", title="Attribution", icon=":material/insights:"),
+            st.Page("views/compare.py", title="Compare checkpoints", icon=":material/compare:"),
         ],
         "Evidence": [
             st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),

@@ -12,6 +12,8 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "lens": ("Instance Lens", 8),
     "geometry": ("Selection Geometry", 5),
     "atlas": ("Utilisation Atlas", 2),
+    "experts": ("Expert cards", 6),
+    "compare": ("Compare checkpoints", 3),
     "curves": ("Training curves", 3),
     "slices": ("Slices: where is it wrong", 2),
     "interventions": ("Interventions", 2),
@@ -34,6 +36,8 @@ NAMES = {
     "geometry": "Selection Geometry",
     "interventions": "Interventions",
     "attribution": "Attribution",
+    "experts": "Expert cards",
+    "compare": "Compare checkpoints",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
