@@ -149,13 +149,14 @@ def titled(
     """Draw the title of a chart or table with its help, the code that makes it, and its pin."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{title}**", width="stretch")
-        with st.popover("", icon=":material/help:", type="tertiary"):
-            explanation.draw()
-        if code:
-            with st.popover("", icon=":material/code:", type="tertiary", help="Copy as Python"):
-                st.code(code, language="python")
-        if own is not None:
-            pins.toggle(own)
+        with st.container(horizontal=True, width="content", gap="xxsmall"):  # kept on one line
+            with st.popover("", icon=":material/help:", type="tertiary"):
+                explanation.draw()
+            if code:
+                with st.popover("", icon=":material/code:", type="tertiary", help="Copy as Python"):
+                    st.code(code, language="python")
+            if own is not None:
+                pins.toggle(own)
 
 
 def about(**facts: str) -> None:

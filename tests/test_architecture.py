@@ -38,7 +38,8 @@ IMPORTS = (
     Imports("aesm2/attribution", DRAWING),
     Imports("aesm2/evidence", DRAWING),
     Imports("aesm2/slices", DRAWING),
-    Imports("aesm2/plots", ("aesm2.training", "aesm2.cli")),
+    Imports("aesm2/plots", ("aesm2.training", "aesm2.cli", "aesm2.report")),
+    Imports("aesm2/report", ("aesm2.training", "aesm2.cli", "aesm2.evidence", "aesm2.lab")),
 )
 SOURCES = ("aesm2", "app", "benchmarks")
 

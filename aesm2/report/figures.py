@@ -18,7 +18,7 @@ TRACES = {  # all but those that fetch maps or pictures
     "scatterternary", "splom", "sunburst", "surface", "table", "treemap", "violin", "volume",
     "waterfall",
 }  # fmt: skip
-DEEPEST = 40
+DEEPEST, TALLEST = 40, 20_000
 LINK = re.compile(r"<\s*a\b|javascript:", re.IGNORECASE)
 
 
@@ -66,6 +66,9 @@ def _check(values: dict[str, Any], where: str) -> None:
     layout = values.get("layout", {})
     if isinstance(layout, dict) and {"images", "template"} & layout.keys():
         raise InputError(f"{where}: a report takes no figure with pictures or a template")
+    height = layout.get("height", 0) if isinstance(layout, dict) else 0
+    if isinstance(height, int | float) and not height <= TALLEST:
+        raise InputError(f"{where}: the figure is taller than {TALLEST:,} pixels")
     for word, depth in _words(values, 0):
         if depth > DEEPEST:
             raise InputError(f"{where}: the figure is nested deeper than {DEEPEST} levels")
@@ -76,7 +79,7 @@ def _check(values: dict[str, Any], where: str) -> None:
 def _words(value: Any, depth: int) -> Iterator[tuple[str, int]]:
     """Yield every text in a value, names included, and how deep it stands."""
     if isinstance(value, str) or depth > DEEPEST:
-        yield str(value)[:10_000_000] if isinstance(value, str) else "", depth
+        yield value if isinstance(value, str) else "", depth
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield name, depth

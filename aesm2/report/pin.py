@@ -119,7 +119,8 @@ class Pin(Strict):
         """Say how many rows its numbers are of, "" where its table does not tell."""
         for column in self.table.columns:
             if column.name.lower() in ("n", "rows", "impressions"):
-                counts = [int(v) for v in column.cells if isinstance(v, int | float) and v == v]
+                numbers = [v for v in column.cells if isinstance(v, int | float)]
+                counts = [int(v) for v in numbers if math.isfinite(v)]
                 if counts:
                     low, high = min(counts), max(counts)
                     return f"n = {low:,}" if low == high else f"n from {low:,} to {high:,} a line"

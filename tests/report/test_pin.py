@@ -31,6 +31,7 @@ def test_the_number_of_rows_is_read_from_the_table() -> None:
     assert made(frame=pd.DataFrame({"rows": [3, 1200]})).size == "n from 3 to 1,200 a line"
     assert made(frame=pd.DataFrame({"x": [3]})).size == ""
     assert made(frame=pd.DataFrame({"n": [np.nan]})).size == ""
+    assert made(frame=pd.DataFrame({"n": [np.inf, 4]})).size == "n = 4"
 
 
 def test_a_table_keeps_values_and_what_is_missing() -> None:

@@ -67,6 +67,7 @@ HOSTILE: dict[str, tuple[Callable[[Value], object], str]] = {
     "a link in data": (
         lambda v: figure(v, data=[{"type": "bar", "text": ["< a href='javascript:1'>"]}]),
         "holds a link"),
+    "a tower": (lambda v: figure(v, layout={"height": 1e9}), "taller than"),
     "deep nesting": (
         lambda v: pin_(v, figure='{"data":' + "[" * 5000 + "]" * 5000 + "}"), "chart 1"),
     "columns of different lengths": (
