@@ -151,6 +151,13 @@ def test_other_numbers_of_experts() -> None:
     assert np.isnan(use[..., found.expert == NONE]).all()
 
 
+def test_an_expert_without_counterpart_makes_a_set_another() -> None:
+    a, b = choices([[0], [0], [0]], [[0], [0], [0]]), choices([[0], [0], [0]], [[0], [0], [1]])
+    difference = routing_difference(a, b, align(a, b), [("all", "all", np.ones(3, bool))])
+    assert difference["differ"][0] == pytest.approx(1 / 3)
+    assert difference["specific"][0] == 0
+
+
 def test_other_rows_are_refused() -> None:
     a, b = choices([[0], [1]], [[0], [1]]), choices([[0], [1], [1]], [[0], [1], [1]])
     with pytest.raises(ValueError, match="other rows"):
