@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.plots.style import AHEAD, BEHIND, DIVERGING, SEQUENTIAL, finish
+from aesm2.plots.style import AHEAD, BEHIND, DIVERGING, SEQUENTIAL, finish, narrow
 from aesm2.routing.causal_words import signed
 from aesm2.routing.findings import scenario_label
 
@@ -52,7 +52,7 @@ def importance_figure(cells: pd.DataFrame, task: str, measure: Measure, stamp: s
         showticklabels=True, tickangle=-90 if len(names) > 4 else 0,
         row=len(layers), col=1,
     )  # fmt: skip
-    figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True)
+    figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True, ticks="")
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True)
     figure.update_annotations(x=0, xanchor="left", font_size=13)
     known = np.abs(FACTORS[measure] * own[f"{measure}_change"].to_numpy(np.float64))
@@ -64,7 +64,7 @@ def importance_figure(cells: pd.DataFrame, task: str, measure: Measure, stamp: s
         },
         hoverdistance=-1, dragmode=False, showlegend=False,
     )  # fmt: skip
-    return finish(figure, stamp, total + 232, top=76, bottom=156)
+    return narrow(finish(figure, stamp, total + 232, top=76, bottom=156))
 
 
 def change_figure(measures: pd.DataFrame, task: str, measure: Measure, stamp: str) -> go.Figure:
@@ -107,7 +107,7 @@ def change_figure(measures: pd.DataFrame, task: str, measure: Measure, stamp: st
         automargin=True, fixedrange=True, zeroline=False,
     )  # fmt: skip
     figure.update_layout(showlegend=False, dragmode=False)
-    return finish(figure, stamp, 130 + MARK_PX * len(own), top=8, bottom=96)
+    return narrow(finish(figure, stamp, 130 + MARK_PX * len(own), top=8, bottom=96))
 
 
 def flip_figure(flips: pd.DataFrame, stamp: str) -> go.Figure:
@@ -143,7 +143,7 @@ def flip_figure(flips: pd.DataFrame, stamp: str) -> go.Figure:
         coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 1, "colorbar": bar},
         dragmode=False,
     )  # fmt: skip
-    return finish(figure, stamp, LINE_PX * len(lines) + 196, top=40, bottom=156)
+    return narrow(finish(figure, stamp, LINE_PX * len(lines) + 196, top=40, bottom=156))
 
 
 def _heatmap(lines: pd.DataFrame, measure: Measure, columns: int) -> go.Heatmap:
@@ -158,7 +158,7 @@ def _heatmap(lines: pd.DataFrame, measure: Measure, columns: int) -> go.Heatmap:
     ]
     return go.Heatmap(
         z=value, text=text, texttemplate="%{text}" if columns <= WRITTEN else None,
-        textfont_size=10, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip",
+        textfont_size=9, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip",
         hoverongaps=False,
     )  # fmt: skip
 
