@@ -7,7 +7,7 @@ import streamlit as st
 from aesm2.plots import alignment as alignment_plot
 from aesm2.plots import paired as paired_plot
 from aesm2.routing.paired import paired_differences, rank_correlation
-from app import cache, compare, experts_card, lens, row_table, state, upload, widgets
+from app import cache, compare, experts_card, lens, row_table, state, widgets
 
 FIRST = 200  # rows of the largest difference that are listed
 DENSITY = widgets.Explanation(
@@ -150,8 +150,6 @@ def _largest(two: compare.Pair, task: str, kept: np.ndarray, a: np.ndarray, b: n
         | {"difference": st.column_config.NumberColumn(format="%+.2f points")},
     )  # fmt: skip
     if line is not None and new:
-        rows = two.rows
-        uploaded = rows.id.startswith(upload.PREFIX)
-        state.put(row=str(rows.frame.index[kept[order[line]]]), task=task, q="",
-                  rows=rows.id if uploaded else rows.title)  # fmt: skip
+        name = str(two.rows.frame.index[kept[order[line]]])
+        state.put(row=name, task=task, q="", rows=two.rows.origin)
         st.switch_page("views/lens.py")
