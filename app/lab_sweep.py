@@ -26,6 +26,10 @@ def planned(dataset: str, config: Config) -> dict[str, Config] | None:
         if varied != NOTHING:
             text = st.text_input("Values", key=state.seed(f"lab-values-{varied}", ""), width=180,
                                  placeholder="one run a value: 0, 0.001")  # fmt: skip
+    if varied != NOTHING and not _split(text):
+        st.info("Name the values to try, with commas between them: one run each.",
+                icon=":material/info:")  # fmt: skip
+        return None
     try:
         return _runs(called.strip(), _seeds(seeds), fields.get(varied), text, config)
     except InputError as error:
@@ -38,8 +42,6 @@ def _runs(
 ) -> dict[str, Config]:
     found = {}
     varied = [("", None)] if field is None else [(v, _value(v, field)) for v in _split(text)]
-    if not varied:
-        raise InputError("name the values to try, with commas between them: 0, 0.001")
     for spelt, value in varied:
         for seed in seeds:
             values = config.model_dump(mode="json")

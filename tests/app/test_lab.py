@@ -155,7 +155,7 @@ def test_a_sweep_over_values_and_seeds(start: Start, lab: Lab) -> None:
     at.text_input(key="lab-values-scenario-experts").set_value("99").run()
     assert any("experts n is from 1 to 64, not 99" in e.value for e in at.error)
     at.text_input(key="lab-values-scenario-experts").set_value("").run()
-    assert any("name the values to try" in e.value for e in at.error)
+    assert any("Name the values to try" in i.value for i in at.info)
     assert lab.jobs() == []
 
 
