@@ -24,7 +24,7 @@ from aesm2.plots.score_plane import (
     decision,
     expert_marks,
 )
-from aesm2.plots.style import Role, finish
+from aesm2.plots.style import Role, finish, narrow
 from aesm2.routing import geometry
 from aesm2.routing.margins import CHOOSING, Choosing
 
@@ -50,7 +50,7 @@ def simplex_figure(of: Ledger, behind: Cloud | None, stamp: str, space: str = SI
     figure = go.Figure([*_background(of, behind), *expert_marks(of, _placed(of, of.row_softmax))])
     layout = {2: _strip_layout, 3: _ternary_layout, 4: _solid_layout}[gates]
     figure.update_layout(layout(of))
-    return finish(figure, stamp, HEIGHT, top=56, bottom=64)
+    return narrow(finish(figure, stamp, HEIGHT, top=56, bottom=84))
 
 
 def contour_levels(of: Ledger) -> list[tuple[Choosing, float, bool]]:
@@ -220,7 +220,7 @@ def _projected(of: Ledger, behind: Cloud | None, stamp: str) -> go.Figure:
         figure.update_layout({f"{axis}axis": {"title": {"text": words, "standoff": 4},
                                               "zeroline": False}})  # fmt: skip
     figure.update_yaxes(scaleanchor="x", scaleratio=1)
-    return finish(figure, stamp, HEIGHT, top=56, bottom=64)
+    return narrow(finish(figure, stamp, HEIGHT, top=56, bottom=84))
 
 
 def _ray(name: str, x: Sequence[float], y: Sequence[float], own: bool) -> go.Scatter:

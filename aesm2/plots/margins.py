@@ -97,7 +97,7 @@ def margins_figure(panels: Sequence[Margins], stamp: str) -> go.Figure:
             traces.append(_histogram(name, place, nats, edges, axis, name not in told))
             told.add(name)
     figure = finish(go.Figure(traces, layout), stamp, 400, top=104, bottom=84)
-    return narrow(figure.update_layout(legend={"y": 1.12}), 100)
+    return narrow(figure.update_layout(legend={"y": 1.12}))
 
 
 def _margin_axis(edges: np.ndarray, domain: list[float]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from plotly.basedatatypes import BaseTraceType
 
 from aesm2.plots.ledger import Ledger, number
-from aesm2.plots.style import Role, finish, roles
+from aesm2.plots.style import Role, finish, narrow, roles
 from aesm2.routing.margins import CHOOSING, Choosing, Scores, has_choice, scores
 from aesm2.routing.trace import LayerTrace
 
@@ -116,7 +116,7 @@ def score_figure(of: Ledger, behind: Cloud | None, stamp: str, axes: str = LINEA
             "title": {"text": words, "standoff": 4}, "range": shown, "zeroline": False,
             "type": axes, **(log_ticks(*ranges[axis]) if axes == LOG else {}),
         }})  # fmt: skip
-    return finish(figure, stamp, HEIGHT, top=56, bottom=64)
+    return narrow(finish(figure, stamp, HEIGHT, top=56, bottom=84))
 
 
 def _range(own: np.ndarray, behind: np.ndarray | None, axes: str) -> tuple[float, float]:
