@@ -12,7 +12,7 @@ from aesm2.attribution import METHODS, Attribution
 from aesm2.plots.style import PLAIN, finish, narrow, scenario_colour
 
 RAISES, LOWERS = "#4393C3", "#D6604D"  # as in the gate matrix: blue is high, red is low
-MOST, MOST_MEANS, LETTERS = 20, 10, 32  # bars, features with means, letters of a label
+MOST, MOST_MEANS, LETTERS = 20, 10, 30  # bars, features with means, letters of a label
 BAR_PX, DOT_PX = 24, 13
 UNITS = {
     "probability": "probability",
@@ -66,8 +66,8 @@ def attribution_figure(
     )  # fmt: skip
     figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
     figure.update_xaxes(
-        title=UNITS[found.unit],
-        range=_room(np.array(sizes)), title_standoff=4, fixedrange=True, zeroline=False, nticks=6,
+        title=UNITS[found.unit], range=_room(np.array(sizes)), title_standoff=4, tickangle=0,
+        nticks=5, fixedrange=True, zeroline=False,
     )  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5],
@@ -75,7 +75,7 @@ def attribution_figure(
     )  # fmt: skip
     figure.update_layout(showlegend=False, dragmode=False, bargap=0.25)
     stamp = f"{METHODS[found.method]}; {stamp}"
-    return narrow(finish(figure, stamp, 108 + BAR_PX * len(sizes), top=8, bottom=92))
+    return narrow(finish(figure, stamp, 116 + BAR_PX * len(sizes), top=8, bottom=100))
 
 
 def attribution_words(found: Attribution, row: int = 0) -> str:
@@ -186,7 +186,7 @@ def _label(name: str, value: str) -> str:
 def _room(sizes: np.ndarray) -> list[float]:
     """Leave room beside the bars for their numbers."""
     low, high = min(0.0, float(sizes.min())), max(0.0, float(sizes.max()))
-    pad = 0.4 * (high - low or 1.0)
+    pad = 0.5 * (high - low or 1.0)
     return [low - pad * (low < 0) - 0.02 * pad, high + pad * (high > 0 or low == 0)]
 
 

@@ -212,7 +212,7 @@ def test_shapley_walks_the_orders_it_draws() -> None:
 
 
 def test_many_orders_come_to_all_of_them_and_any_adds_up() -> None:
-    own = model()
+    own = model(**SHALLOW)
     rows = cases.batch(own.schema, 1)
     start = mean_baseline(own, cases.batch(own.schema, 50))
     every = [list(order) for order in itertools.permutations(range(3))]
@@ -271,7 +271,7 @@ def test_a_group_is_the_sum_of_its_features_or_taken_away_as_one() -> None:
 def test_many_rows_are_each_row_alone(
     method: methods.Method, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = model()
+    own = model(**SHALLOW)
     rows = cases.batch(own.schema, 7)
     start = mean_baseline(own, rows)
     done: list[float] = []
