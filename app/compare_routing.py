@@ -17,7 +17,7 @@ from aesm2.routing.alignment import (
     use_difference,
 )
 from aesm2.routing.findings import scenario_label
-from aesm2.routing.paired import scopes
+from aesm2.routing.paired import scope_masks
 from aesm2.routing.shares import ROLES, Choices
 from app import cache, compare, widgets
 
@@ -99,7 +99,7 @@ def _difference(
     two: compare.Pair, matched: dict[str, Alignment], a: Routed, b: Routed, stamp: str
 ) -> None:
     def build() -> pd.DataFrame:
-        groups = scopes(two.rows.batch.scenarios.numpy(), two.a.checkpoint.encoder.schema)
+        groups = scope_masks(two.rows.batch.scenarios.numpy(), two.a.checkpoint.encoder.schema)
         exists = compare.exists(two.a, two.rows)
         return pd.concat([
             routing_difference(*_choices(a, b, name), found, groups, exists)
@@ -117,9 +117,9 @@ def _difference(
             "import pandas as pd",
             "from aesm2.data.encoder import tasks_exist",
             "from aesm2.plots.grid import grid_figure",
-            "from aesm2.routing.paired import scopes",
+            "from aesm2.routing.paired import scope_masks",
             "scenarios = batch.scenarios.numpy()",
-            "groups = scopes(scenarios, checkpoint.encoder.schema)",
+            "groups = scope_masks(scenarios, checkpoint.encoder.schema)",
             "exists = tasks_exist(checkpoint.description, scenarios)",
             f"pairs = [(routed_a.layer(n), routed_b.layer(n)) for n in {two.common.layers!r}]",
             "parts = [routing_difference(a, b, align(a, b), groups, exists) for a, b in pairs]",

@@ -14,7 +14,7 @@ from aesm2.routing.audit import (
     audit_table,
     released_probabilities,
 )
-from aesm2.routing.paired import paired_differences, scopes
+from aesm2.routing.paired import paired_differences, scope_masks
 from aesm2.routing.trace import trace
 from app import cache, compare, experts_card, lens_rows, recipes, widgets
 
@@ -83,9 +83,9 @@ def show(opened: cache.Opened, rows: cache.RowSet, stamp: str) -> None:
             "from aesm2.data.encoder import tasks_exist",
             "from aesm2.plots.grid import grid_figure",
             "from aesm2.routing.audit import audit, audit_table",
-            "from aesm2.routing.paired import scopes",
+            "from aesm2.routing.paired import scope_masks",
             "scenarios = batch.scenarios.numpy()",
-            "groups = scopes(scenarios, checkpoint.encoder.schema)",
+            "groups = scope_masks(scenarios, checkpoint.encoder.schema)",
             "exists = tasks_exist(checkpoint.description, scenarios)",
             "table = audit_table(audit(checkpoint.model, batch), groups, exists)",
             f"figure = grid_figure(table, 'affected', {stamp!r})",
@@ -111,7 +111,7 @@ def _audited(opened: cache.Opened, rows: cache.RowSet) -> tuple[LayerAudit, ...]
 
 def _table(opened: cache.Opened, rows: cache.RowSet, found: tuple[LayerAudit, ...]) -> pd.DataFrame:
     def build() -> pd.DataFrame:
-        groups = scopes(rows.batch.scenarios.numpy(), opened.checkpoint.encoder.schema)
+        groups = scope_masks(rows.batch.scenarios.numpy(), opened.checkpoint.encoder.schema)
         return audit_table(found, groups, compare.exists(opened, rows))
 
     return cache.found("audit-table", opened.checkpoint, [rows], build)

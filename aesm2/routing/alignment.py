@@ -163,7 +163,7 @@ def routing_difference(
 ) -> pd.DataFrame:  # fmt: skip
     """Return how many rows choose other experts in b than in a, once matched.
 
-    scopes: (scope, scenario, mask of its rows), see `paired.scopes`. exists: whether the row's
+    scopes: (scope, scenario, mask of its rows), see `paired.scope_masks`. exists: whether the row's
     scenario has each task, (rows, T); in a task layer only such rows count. Columns: layer, task,
     scope, scenario, rows, differ (share of rows whose chosen set E_sp ∪ E_sh is another), low, high
     (Wilson, 95 %), specific, shared (share whose set of that role is another), overlap (mean

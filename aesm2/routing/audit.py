@@ -120,7 +120,7 @@ def audit_table(
 ) -> pd.DataFrame:  # fmt: skip
     """Return what the rule moves: one line a layer, task, scope and scenario.
 
-    scopes: (scope, scenario, mask of its rows), see `paired.scopes`. exists: whether the row's
+    scopes: (scope, scenario, mask of its rows), see `paired.scope_masks`. exists: whether the row's
     scenario has each task, (rows, T); in a task layer only such rows count. Columns: layer, task,
     scope, scenario, rows, affected (share of rows with more than SOME weight on unselected
     experts), low, high (Wilson, 95 %), on_unselected and moved (means), moved_p10, moved_p50,

@@ -19,7 +19,7 @@ from aesm2.routing.alignment import (
     routing_difference,
     use_difference,
 )
-from aesm2.routing.paired import scopes
+from aesm2.routing.paired import scope_masks
 from aesm2.routing.shares import Choices, layer_choices
 from aesm2.routing.trace import LayerSpec
 from tests.models import cases
@@ -50,7 +50,7 @@ def pair(model: AESM2, rows: Batch) -> tuple[Routed, Routed]:
 
 
 def groups(rows: Batch) -> list[tuple[str, str, np.ndarray]]:
-    return scopes(rows.scenarios.numpy(), SHAPE)
+    return scope_masks(rows.scenarios.numpy(), SHAPE)
 
 
 def choices(specific: list, shared: list) -> Choices:

@@ -21,7 +21,7 @@ from aesm2.routing.audit import (
     released_rule,
     released_weights,
 )
-from aesm2.routing.paired import scopes
+from aesm2.routing.paired import scope_masks
 from aesm2.routing.trace import trace
 from tests.models import cases
 
@@ -100,7 +100,7 @@ def test_the_table_counts_rows(model: AESM2, rows: Batch) -> None:
     found = audit(model, rows)
     exists = np.ones((len(rows), 2), bool)
     exists[:50, 1] = False
-    table = audit_table(found, scopes(rows.scenarios.numpy(), SHAPE), exists)
+    table = audit_table(found, scope_masks(rows.scenarios.numpy(), SHAPE), exists)
     layer = found[2]
     line = table[(table["layer"] == "task.1") & (table["task"] == "task1")].iloc[0]
     assert line["rows"] == len(rows) - 50
