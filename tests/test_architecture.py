@@ -37,6 +37,7 @@ IMPORTS = (
     Imports("aesm2/routing", DRAWING),
     Imports("aesm2/attribution.py", DRAWING),
     Imports("aesm2/evidence", DRAWING),
+    Imports("aesm2/audit", DRAWING),
     Imports("aesm2/plots", ("aesm2.training", "aesm2.cli")),
 )
 SOURCES = ("aesm2", "app", "benchmarks")

@@ -15,10 +15,18 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
+    "paper": ("Paper and audit", 1),
 }
-NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
-         "curves": "Training curves", "bench": "Bench",
-         "relations": "Relations", "impact": "Impact"}  # fmt: skip
+NAMES = {
+    "data": "Data",
+    "lens": "Instance Lens",
+    "atlas": "Utilisation Atlas",
+    "curves": "Training curves",
+    "bench": "Bench",
+    "relations": "Relations",
+    "impact": "Impact",
+    "paper": "Paper and audit",
+}
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
 

@@ -1,0 +1,63 @@
+"""The differences of an audit on a log axis, against what rounding explains."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from aesm2.audit.catalogue import EQUATIONS
+from aesm2.audit.findings import TOLERANCE
+from aesm2.plots.style import AHEAD, BEHIND, finish
+
+LEAST, MOST = 1e-12, 1e3  # drawn; equal numbers stand at the least, infinite differences at the most
+
+
+def audit_figure(findings: pd.DataFrame, stamp: str) -> go.Figure:
+    """Draw one mark a finding above its equation; findings: see `Audit.frame`."""
+    figure = go.Figure()
+    for name, ok, colour, symbol in (
+        ("agrees", True, AHEAD, "circle-open"), ("differs", False, BEHIND, "x"),
+    ):  # fmt: skip
+        own = findings[findings["ok"] == ok]
+        if own.empty:
+            continue
+        figure.add_scatter(
+            x=own["equation"], y=own["difference"].clip(LEAST, MOST), mode="markers", name=name,
+            marker={"color": colour, "symbol": symbol, "size": 9},
+            customdata=own["equation"],
+            text=[_told(line) for line in own.to_dict("records")],
+            hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+    figure.add_hline(TOLERANCE, line={"color": BEHIND, "dash": "dash", "width": 1})
+    figure.add_annotation(
+        x=0.3, y=np.log10(TOLERANCE), yshift=9, text=f"tolerance {TOLERANCE:g}", showarrow=False,
+        xanchor="left", font={"size": 11}, name="tolerance",
+    )  # fmt: skip
+    numbers = [equation.number for equation in EQUATIONS]
+    figure.update_xaxes(
+        title="equation", tickvals=numbers, range=[0.3, len(numbers) + 0.7], showgrid=False
+    )
+    top = max(1e-3, 10 * float(findings["difference"].clip(LEAST, MOST).max()))
+    figure.update_yaxes(
+        title="difference", type="log", range=np.log10([LEAST / 4, top]).tolist(),
+        exponentformat="power", dtick=3,
+    )  # fmt: skip
+    figure.update_layout(showlegend=True)
+    return finish(figure, stamp, 300, bottom=72)
+
+
+def audit_words(findings: pd.DataFrame) -> str:
+    """Say in words what the figure shows."""
+    wrong = sorted(set(findings.loc[~findings["ok"], "equation"]))
+    said = f"{len(findings)} quantities of {findings['equation'].nunique()} equations compared. "
+    if wrong:
+        return f"{said}Beyond the tolerance: Eq. {', '.join(map(str, wrong))}."
+    return f"{said}The largest difference is {findings['difference'].max():.1e}."
+
+
+def _told(line: dict[object, object]) -> str:
+    """Hover text of a finding."""
+    place = " · ".join(str(line[part]) for part in ("layer", "task", "where") if line[part])
+    return (
+        f"<b>Eq. {line['equation']}</b>: {line['quantity']}<br>{place}<br>audit {line['audit']}"
+        f"<br>model {line['model']}<br>difference {line['difference']:.1e}"
+    )
