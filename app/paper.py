@@ -76,6 +76,7 @@ def result(opened: cache.Opened, of: Audited) -> None:
     verdict(found)
     stamp = lens_rows.stamp(of.rows)
     lines = found.by_equation()
+    lines = lines.sort_values("status", key=lambda status: status != DIFFERS, kind="stable")
     styled = lines[SHOWN].style.apply(
         lambda line: ["color: #D55E00" if line["status"] == DIFFERS else ""] * len(line), axis=1
     )

@@ -6,6 +6,7 @@ import streamlit as st
 from aesm2.audit import EQUATIONS, EXHIBITS, Audit, Equation, Exhibit
 from aesm2.audit.beside import STUDIES, beside, laid_out
 from aesm2.audit.catalogue import STATUSES, Kind, Status
+from aesm2.audit.findings import AGREES, DIFFERS
 from aesm2.evidence.paper import SOURCE
 from app import cache, studies, widgets
 
@@ -30,7 +31,7 @@ def equations(found: Audit | None) -> None:
     for equation in EQUATIONS:
         lines = pd.DataFrame() if found is None else found.frame(equation.number)
         ok = None if lines.empty else bool(lines["ok"].all())
-        said = "" if ok is None else ": agrees" if ok else ": differs"
+        said = "" if ok is None else f": {AGREES if ok else DIFFERS}"
         part = st.expander(
             f"{equation.name} · {equation.title}{said}", icon=ICONS[ok],
             key=f"paper-eq-{equation.number}", on_change="rerun",

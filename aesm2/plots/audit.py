@@ -8,7 +8,7 @@ from aesm2.audit.catalogue import EQUATIONS
 from aesm2.audit.findings import TOLERANCE
 from aesm2.plots.style import AHEAD, BEHIND, finish
 
-LEAST, MOST = 1e-12, 1e3  # drawn; equal numbers stand at the least, infinite differences at the most
+LEAST, MOST = 1e-12, 1e3  # drawn; what is equal stands at the least, infinities at the most
 
 
 def audit_figure(findings: pd.DataFrame, stamp: str) -> go.Figure:
