@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from aesm2.audit import Audit, audit
-from aesm2.audit.findings import DIFFERS, TOLERANCE
+from aesm2.audit.findings import DIFFERS, LEFT_OUT, TOLERANCE_TEXT
 from aesm2.plots.audit import audit_figure, audit_words
 from app import cache, lens_rows, recipes, widgets
 
@@ -15,7 +15,7 @@ NO_SELECTION = (
 )
 SCOPES = {"row": "the whole row: every layer and task", "layer": "the layer and task of the bar"}
 SHOWN = ["equation", "title", "status", "quantity", "layer", "task", "audit", "model",
-         "difference", "where", "compared", "why"]  # fmt: skip
+         "difference", "where", "compared"]  # fmt: skip
 CHART = widgets.Explanation(
     "How far the model's numbers are from the same equation computed anew in double precision.",
     "Each mark is one quantity of one layer (and task), at the place where audit and model are"
@@ -77,15 +77,16 @@ def result(opened: cache.Opened, of: Audited) -> None:
     stamp = lens_rows.stamp(of.rows)
     lines = found.by_equation()
     lines = lines.sort_values("status", key=lambda status: status != DIFFERS, kind="stable")
-    styled = lines[SHOWN].style.apply(
+    told = lines.assign(where=lines["where"].mask(lines["status"] == LEFT_OUT, lines["why"]))
+    styled = told[SHOWN].style.apply(
         lambda line: ["color: #D55E00" if line["status"] == DIFFERS else ""] * len(line), axis=1
     )
     st.dataframe(
-        styled, hide_index=True, height=38 + 35 * 8,
+        styled, hide_index=True, height=38 + 35 * 8, placeholder="–",
         column_config={
             "difference": st.column_config.NumberColumn(format="%.1e"),
             "compared": st.column_config.NumberColumn(help="numbers compared, over all layers"),
-            "why": st.column_config.TextColumn("why not"),
+            "where": st.column_config.TextColumn("where, or why not", width="medium"),
         },
     )  # fmt: skip
     widgets.csv(lines, "audit", f"{stamp}; row {of.name}; checkpoint {opened.checkpoint.hash[:12]}")
@@ -104,5 +105,5 @@ def verdict(found: Audit) -> None:
     else:
         st.error(
             f"{found.verdict()}. See the lines marked “{DIFFERS}”: there the model's number is"
-            f" farther than {TOLERANCE:g} from the equation's.", icon=":material/report:",
+            f" farther than {TOLERANCE_TEXT} from the equation's.", icon=":material/report:",
         )  # fmt: skip

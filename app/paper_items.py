@@ -14,6 +14,7 @@ CHOICES = {"all": "all of them", "equations": "equations", "tables": "tables", "
 COLOURS: dict[Status, str] = {
     "reproduced": "green", "other data": "blue", "drawing": "gray", "quoted": "orange"
 }  # fmt: skip
+REPLAYED = ", here of a replay, AESM² instead of a shared MLP"
 ICONS = {True: ":material/check_circle:", False: ":material/cancel:", None: ":material/remove:"}
 
 
@@ -92,13 +93,14 @@ def _beside(table: int) -> None:
     lines = beside(table, None if study is None else study.evidence)
     where = "here, no study yet" if study is None else f"here, {name}"
     st.dataframe(laid_out(lines, where), hide_index=True)
-    unit = "uplift in %, here of a replay, AESM² instead of a shared MLP" if table > 7 else \
-        "AUC × 100, here mean ± standard deviation over seeds"  # fmt: skip
-    stamp = f"paper: {SOURCE}, Table {table}"
+    seeds = int(lines["seeds"].max()) if study is not None else 0
+    spread = f", here mean ± standard deviation over {seeds} seeds" if seeds else ""
+    unit = f"AUC × 100{spread}" if table < 8 else f"Uplift in %{REPLAYED}{spread}"
+    stamp = f"The paper: {SOURCE}, Table {table}"
     if study is not None:
         stamp += f"; here: {studies.stamp(study)}"
-    st.caption(f"{widgets.escaped(stamp)}. {unit.capitalize() if table < 8 else unit}. The data"
-               " differ: compare orders and signs, not values.")  # fmt: skip
+    st.caption(f"{widgets.escaped(stamp)}. {unit}. The data differ: compare orders and signs, not"
+               " values.")  # fmt: skip
     notes = [note for note in lines["note"].unique() if note]
     for note in notes:
         st.caption(f"The paper's own figures: {widgets.escaped(note)}.")

@@ -11,6 +11,7 @@ from torch import Tensor
 from aesm2.audit.catalogue import EQUATIONS
 
 TOLERANCE = 1e-5  # of a difference: some eighty units in the last place of float32
+TOLERANCE_TEXT = "1e-5"
 SMALL = 1e-6  # of a probability or a cross-entropy: below this an absolute difference counts
 AGREES, DIFFERS, LEFT_OUT = "agrees", "differs", "not audited"
 
@@ -92,7 +93,7 @@ class Audit:
         rows = "this row" if self.rows == 1 else f"{self.rows:,} rows"
         said = f"{len(EQUATIONS)} equations, {len(audited)} audited on {rows}: "
         if self.agrees:
-            return f"{said}all agree within {TOLERANCE:.0e}".replace("e-0", "e-")
+            return f"{said}all agree within {TOLERANCE_TEXT}"
         return f"{said}the model does not follow Eq. {', '.join(map(str, self.differing))}"
 
     def frame(self, equation: int | None = None) -> pd.DataFrame:

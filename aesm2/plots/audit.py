@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from aesm2.audit.catalogue import EQUATIONS
-from aesm2.audit.findings import TOLERANCE
+from aesm2.audit.findings import TOLERANCE, TOLERANCE_TEXT
 from aesm2.plots.style import AHEAD, BEHIND, finish
 
 LEAST, MOST = 1e-12, 1e3  # drawn; what is equal stands at the least, infinities at the most
@@ -21,15 +21,16 @@ def audit_figure(findings: pd.DataFrame, stamp: str) -> go.Figure:
         if own.empty:
             continue
         figure.add_scatter(
-            x=own["equation"], y=own["difference"].clip(LEAST, MOST), mode="markers", name=name,
+            x=own["equation"].tolist(), y=own["difference"].clip(LEAST, MOST).tolist(),
+            mode="markers", name=name,
             marker={"color": colour, "symbol": symbol, "size": 9},
-            customdata=own["equation"],
+            customdata=own["equation"].tolist(),
             text=[_told(line) for line in own.to_dict("records")],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     figure.add_hline(TOLERANCE, line={"color": BEHIND, "dash": "dash", "width": 1})
     figure.add_annotation(
-        x=0.3, y=np.log10(TOLERANCE), yshift=9, text=f"tolerance {TOLERANCE:g}", showarrow=False,
+        x=0.3, y=np.log10(TOLERANCE), yshift=9, text=f"tolerance {TOLERANCE_TEXT}", showarrow=False,
         xanchor="left", font={"size": 11}, name="tolerance",
     )  # fmt: skip
     numbers = [equation.number for equation in EQUATIONS]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def test_the_filter_and_the_scope(start: Start) -> None:
     assert "all agree" in at.success[0].value
     table = next(frame.value for frame in at.dataframe if "difference" in frame.value)
     assert set(table["layer"]) == {"", "task.1"}
-    assert table.set_index("equation").loc[8, "why"] == "not of layer task.1: see the whole row"
+    assert table.set_index("equation").loc[8, "where"] == "not of layer task.1: see the whole row"
     at = pick(at, "Show", "tables")
     assert address(at)["paper-show"] == "tables"
     assert sum(label.startswith("Table") for label in labels(at)) == 9
@@ -100,8 +101,11 @@ def test_a_model_that_differs_is_told(start: Start, monkeypatch: pytest.MonkeyPa
     assert {trace["name"] for trace in charts(at)[0]["data"]} == {"agrees", "differs"}
 
 
-def test_the_code_makes_the_chart(start: Start) -> None:
+def test_the_code_makes_the_chart(
+    start: Start, small_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at = sound(start(PAGE))
+    monkeypatch.chdir(small_root)
     (script,) = [code.value for code in at.code if "audit_figure" in code.value]
     space: dict[str, Any] = {}
     exec(script.replace("figure.show()", ""), space)
