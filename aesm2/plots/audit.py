@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from aesm2.audit.catalogue import EQUATIONS
 from aesm2.audit.findings import TOLERANCE, TOLERANCE_TEXT
-from aesm2.plots.style import AHEAD, BEHIND, finish
+from aesm2.plots.style import AHEAD, BEHIND, finish, narrow
 
 LEAST, MOST = 1e-12, 1e3  # drawn; what is equal stands at the least, infinities at the most
 
@@ -43,7 +43,7 @@ def audit_figure(findings: pd.DataFrame, stamp: str) -> go.Figure:
         exponentformat="power", dtick=3,
     )  # fmt: skip
     figure.update_layout(showlegend=True)
-    return finish(figure, stamp, 300, bottom=72)
+    return narrow(finish(figure, stamp, 310, bottom=84))
 
 
 def audit_words(findings: pd.DataFrame) -> str:
