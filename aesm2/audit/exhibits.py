@@ -74,7 +74,7 @@ EXHIBITS = (
         "What the noise and the auxiliary loss are worth: together 0.15 to 0.92 points of AUC.",
         "other data",
         f"{_PRIVATE} The same variants, and some that the paper does not have, are trained on the"
-        " simulated logs and on KuaiRand. Over all rows none makes a difference there that seeds and"
+        " simulated logs and on KuaiRand. Over all rows none makes a difference that seeds and"
         " rows do not explain.",
         (_SIMULATE, f"aesm2 ablate {_STUDY}"), _BENCH,
         ("aesm2.evidence.ablation:ablations",),
