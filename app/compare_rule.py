@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from aesm2.plots import audit as audit_plot
+from aesm2.plots import masking as masking_plot
 from aesm2.plots import paired as paired_plot
 from aesm2.plots.grid import grid_figure
-from aesm2.routing.audit import (
+from aesm2.routing.masking import (
     LayerAudit,
     audit,
     audit_case,
@@ -82,7 +82,7 @@ def show(opened: cache.Opened, rows: cache.RowSet, stamp: str) -> None:
         code=recipes.script(opened, rows, "\n".join([
             "from aesm2.data.encoder import tasks_exist",
             "from aesm2.plots.grid import grid_figure",
-            "from aesm2.routing.audit import audit, audit_table",
+            "from aesm2.routing.masking import audit, audit_table",
             "from aesm2.routing.paired import scope_masks",
             "scenarios = batch.scenarios.numpy()",
             "groups = scope_masks(scenarios, checkpoint.encoder.schema)",
@@ -148,14 +148,14 @@ def _moved(
         "on unselected": layer.on_unselected[target, kept],
     })  # fmt: skip
     widgets.chart(
-        audit_plot.moved_figure(layer, target, kept, stamp), "compare-moved",
+        masking_plot.moved_figure(layer, target, kept, stamp), "compare-moved",
         f"Weight that moves in {of} (n = {len(moved):,})", MOVED, table,
         f"Half of the rows move more than {np.median(moved):.2f} of their weight",
         code=recipes.script(opened, rows, "\n".join([
             "import numpy as np",
             "from aesm2.data.encoder import tasks_exist",
-            "from aesm2.plots.audit import moved_figure",
-            "from aesm2.routing.audit import audit",
+            "from aesm2.plots.masking import moved_figure",
+            "from aesm2.routing.masking import audit",
             "layers = {la.spec.name: la for la in audit(checkpoint.model, batch)}",
             "kept = tasks_exist(checkpoint.description, batch.scenarios.numpy())"
             f"[:, {target}]" if spec.kind == "task" else "kept = np.ones(len(batch), bool)",
@@ -187,7 +187,7 @@ def _ranking(opened: cache.Opened, rows: cache.RowSet, stamp: str) -> None:
         code=recipes.script(opened, rows, "\n".join([
             "from aesm2.inference import probabilities",
             "from aesm2.plots.paired import of_task, paired_figure",
-            "from aesm2.routing.audit import released_probabilities",
+            "from aesm2.routing.masking import released_probabilities",
             "from aesm2.routing.paired import paired_differences",
             "model = checkpoint.model",
             "ours, ruled = probabilities(model, batch), released_probabilities(model, batch)",
@@ -215,12 +215,12 @@ def _case(opened: cache.Opened, rows: cache.RowSet, stamp: str) -> None:
     st.markdown(f"Row {name}: {100 * moved:.0f} % of its weight moves, {100 * off:.0f} % goes to"
                 " experts that were not chosen.")  # fmt: skip
     widgets.chart(
-        audit_plot.case_figure(case, stamp), "compare-case",
+        masking_plot.case_figure(case, stamp), "compare-case",
         f"Row {name} in {spec.name}: Eq. 14 and the released rule", CASE, case,
         f"{100 * off:.0f} % of the rule's weight is on experts that were not chosen",
         code=recipes.script(opened, rows, "\n".join([
-            "from aesm2.plots.audit import case_figure",
-            "from aesm2.routing.audit import audit_case",
+            "from aesm2.plots.masking import case_figure",
+            "from aesm2.routing.masking import audit_case",
             f"found = checkpoint.trace(rows.iloc[[{position}]])",
             f"case = audit_case(found.layer({spec.name!r}), 0, {target})",
             f"figure = case_figure(case, {stamp!r})",

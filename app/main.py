@@ -29,6 +29,7 @@ page = st.navigation(
             st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),
             st.Page("views/relations.py", title="Relations", icon=":material/account_tree:"),
             st.Page("views/impact.py", title="Impact", icon=":material/storefront:"),
+            st.Page("views/paper.py", title="Paper and audit", icon=":material/fact_check:"),
         ],
         "Train": [
             st.Page("views/lab.py", title="Training Lab", icon=":material/science:"),

@@ -10,9 +10,7 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.parametrize("page", ["docs/inspection.md", "README.md"])
-def test_every_block_runs_after_those_before_it(
-    page: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_block_runs_after_those_before_it(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On fewer rows, so that it does not take long."""
     monkeypatch.chdir(ROOT)
     text = (ROOT / page).read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from aesm2.cli import data, evidence, models, regimes
+from aesm2.cli import audit, data, evidence, models, regimes
 from aesm2.cli.common import say
 from aesm2.errors import InputError
 
@@ -23,6 +23,7 @@ app.command("evaluate")(models.evaluate)
 app.command("trace")(models.trace_command)
 app.command("info")(models.info)
 app.command("selfcheck")(models.selfcheck_command)
+app.command("audit")(audit.audit_command)
 app.command("export")(models.export)
 app.command("import")(models.import_command)
 app.command("describe")(data.describe)

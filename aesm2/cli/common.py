@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
+
+from aesm2.checkpoint import Checkpoint
+from aesm2.data.dataset import Dataset
 
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu, cuda, cuda:N")]
 Folder = Annotated[Path, typer.Argument(help="A checkpoint folder")]
@@ -16,3 +20,9 @@ Data = Annotated[
 def say(text: str) -> None:
     """Tell the user something on stderr: stdout is for results."""
     typer.echo(text, err=True)
+
+
+def rows_at(checkpoint: Checkpoint, data: Path) -> pd.DataFrame:
+    """Read what `Data` names: rows that the checkpoint can take."""
+    is_dataset = data.name == "dataset.toml" or (data / "dataset.toml").exists()
+    return Dataset.open(data).split("test") if is_dataset else checkpoint.read(data)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import typer
 from tqdm import tqdm
 
-from aesm2.checkpoint import Checkpoint, load
-from aesm2.cli.common import Data, Device, Folder, say
+from aesm2.checkpoint import load
+from aesm2.cli.common import Data, Device, Folder, rows_at, say
 from aesm2.config import read_config
 from aesm2.data.dataset import Dataset
 from aesm2.data.encoder import require_columns
@@ -97,7 +97,7 @@ def import_command(
 def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:
     """Print AUC × 100 with its 95 % interval, and log loss, per scenario and task, as CSV."""
     opened = load(checkpoint, device)
-    frame = _rows(opened, data)
+    frame = rows_at(opened, data)
     labels = [task.label for task in opened.description.task]
     require_columns(frame, labels, f"{data}: evaluation needs labels; the table")
     metrics = opened.evaluate(frame)
@@ -114,7 +114,7 @@ def trace_command(
 ) -> None:
     """Write the routing of every row: one line per row, layer, target and expert, as parquet."""
     opened = load(checkpoint, device)
-    frame = _rows(opened, data)
+    frame = rows_at(opened, data)
     if frame.empty:
         raise InputError(f"{data}: no rows to trace")
     source = {"checkpoint": opened.hash, "data": provenance(opened.description)}
@@ -170,11 +170,6 @@ def selfcheck_command(checkpoint: Folder, device: Device = "auto") -> None:
     typer.echo("passed" if result.passed else "FAILED")
     if not result.passed:
         raise typer.Exit(1)
-
-
-def _rows(checkpoint: Checkpoint, data: Path) -> pd.DataFrame:
-    is_dataset = data.name == "dataset.toml" or (data / "dataset.toml").exists()
-    return Dataset.open(data).split("test") if is_dataset else checkpoint.read(data)
 
 
 def _print_metrics(metrics: pd.DataFrame) -> None:

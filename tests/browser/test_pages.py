@@ -22,6 +22,7 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
     "report": ("Report: take it away", 0),
+    "paper": ("Paper and audit", 1),
 }
 NAMES = {
     "data": "Data",
@@ -38,6 +39,7 @@ NAMES = {
     "attribution": "Attribution",
     "experts": "Expert cards",
     "compare": "Compare checkpoints",
+    "paper": "Paper and audit",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 

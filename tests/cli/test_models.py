@@ -21,8 +21,8 @@ from tests import small
 from tests.cli.conftest import Run
 from tests.training.test_run import toml
 
-COMMANDS = ["train", "evaluate", "trace", "info", "selfcheck", "describe", "prepare", "simulate",
-            "recover"]  # fmt: skip
+COMMANDS = ["train", "evaluate", "trace", "info", "selfcheck", "audit", "describe", "prepare",
+            "simulate", "recover"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from aesm2.plots import alignment as plot
-from aesm2.plots.audit import case_figure, moved_figure
 from aesm2.plots.grid import grid_figure
+from aesm2.plots.masking import case_figure, moved_figure
 from aesm2.routing.alignment import NONE, align, use_difference
-from aesm2.routing.audit import LayerAudit
+from aesm2.routing.masking import LayerAudit
 from aesm2.routing.trace import LayerSpec
 from tests.routing.test_alignment import SHAPE, choices
 

@@ -13,7 +13,7 @@ from aesm2.errors import InputError
 from aesm2.inference import outputs, probabilities
 from aesm2.layers.selection import Gates
 from aesm2.models import AESM2, build
-from aesm2.routing.audit import (
+from aesm2.routing.masking import (
     audit,
     audit_case,
     audit_table,
