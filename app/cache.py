@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -33,6 +33,8 @@ from aesm2.routing.gates import GateUsage
 from aesm2.routing.gates import gate_usage as compute_gate_usage
 from aesm2.routing.highlights import Highlights
 from aesm2.routing.highlights import highlights as find_highlights
+from aesm2.routing.knockout import Knockouts
+from aesm2.routing.knockout import knockouts as sweep
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
 
@@ -289,6 +291,50 @@ def _highlights(hash_: str, rows_id: str, task: int, _opened: Opened, _rows: Row
         return find_highlights(
             checkpoint.model, _rows.batch, task, description=checkpoint.description
         )
+
+
+def effect(opened: Opened, rows: RowSet, name: str, build: Callable[[], Found]) -> Found:
+    """Return what interventions do to rows; name: the interventions and which of the rows."""
+    result: Found = _effect(opened.checkpoint.hash, rows.id, name, opened, build)
+    return result
+
+
+@st.cache_resource(
+    max_entries=16, show_spinner="Predicting the rows as they are and changed, about a second…"
+)
+def _effect(
+    hash_: str, rows_id: str, name: str, _opened: Opened, _build: Callable[[], Found]
+) -> Found:
+    with _opened.lock:
+        return _build()
+
+
+@dataclass
+class Kept:
+    """A place for something that takes long, which whoever computes it first fills."""
+
+    value: Any = None
+
+
+def knockouts(opened: Opened, rows: RowSet) -> Knockouts | None:
+    """Return what every expert is worth to the rows, None where nobody has computed it yet."""
+    found: Knockouts | None = _knockouts(opened.checkpoint.hash, rows.id).value
+    return found
+
+
+def compute_knockouts(opened: Opened, rows: RowSet, progress: Callable[[float], None]) -> Knockouts:
+    """Knock every expert out, telling how far it is, and keep what was found for everybody."""
+    kept = _knockouts(opened.checkpoint.hash, rows.id)
+    with opened.lock:
+        if kept.value is None:
+            kept.value = sweep(opened.checkpoint.model, rows.batch, progress)
+    found: Knockouts = kept.value
+    return found
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _knockouts(hash_: str, rows_id: str) -> Kept:
+    return Kept()
 
 
 def found(

@@ -41,7 +41,7 @@ def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str) -> None:
     if changes:
         with opened.lock:
             both = counterfactual(checkpoint, frame, changes)
-        _compare(checkpoint, both, stamp)
+        compare(checkpoint, both, stamp)
         if lens_gates.there(opened):
             before = checkpoint.encode(frame)
             lens_gates.compare(opened, before, both.batch, frame.index[0], stamp)
@@ -112,7 +112,10 @@ def difference_table(both: Counterfactual) -> pd.DataFrame:
     )
 
 
-def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str) -> None:
+def compare(
+    checkpoint: Checkpoint, both: Counterfactual, stamp: str, name: str = "lens", code: str = ""
+) -> None:
+    """Show a row's predictions and layers before and after; name: of the page, for charts' keys."""
     st.dataframe(prediction_table(checkpoint, both), hide_index=True)
     if not both.before.layers:
         return
@@ -122,18 +125,19 @@ def _compare(checkpoint: Checkpoint, both: Counterfactual, stamp: str) -> None:
     marked = strip.changed_roles(old, new)
     layer, task = widgets.current_layer().name, widgets.current_task()
     sides = ((old, "As it is", "before"), (new, "Changed", "after"))
-    for place, (shown, title, name) in zip(st.columns(2), sides, strict=True):
+    for place, (shown, title, side) in zip(st.columns(2), sides, strict=True):
         with place:
             widgets.chart(
-                strip.strip(shown, layer, task, stamp, marked), f"lens-{name}", title,
+                strip.strip(shown, layer, task, stamp, marked), f"{name}-{side}", title,
                 lens_ledger.STRIP, lens_ledger.strip_frame(shown),
                 f"{title}: role and weight of every expert in each layer",
+                code=code if side == "after" else "",
             )  # fmt: skip
     total = sum(map(len, marked))
     st.caption(
         "Green squares ring the experts whose role is not the same on both sides."
         if total
-        else "Every expert has the same role on both sides; only the weights moved."
+        else "Every expert has the same role on both sides; only the weights may have moved."
     )
     st.dataframe(difference_table(both), hide_index=True)
 

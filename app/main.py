@@ -15,6 +15,9 @@ page = st.navigation(
             st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
             st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
         ],
+        "Question": [
+            st.Page("views/interventions.py", title="Interventions", icon=":material/build:"),
+        ],
         "Evidence": [
             st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),
             st.Page("views/relations.py", title="Relations", icon=":material/account_tree:"),

@@ -76,6 +76,21 @@ def paths_within(schema: Schema, path: Sequence[int | None]) -> np.ndarray:
     return kept
 
 
+def scopes(schema: Schema) -> tuple[tuple[str, str], ...]:
+    """Return all rows, then the scenarios of each level, as (scope, scenario)."""
+    levels = zip(schema.level_names, schema.levels, strict=True)
+    return ((OVERALL, OVERALL), *((level, name) for level, names in levels for name in names))
+
+
+def scope_groups(schema: Schema, scenarios: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """Divide rows as `scopes` does: each time the group of each row, and the number of groups.
+
+    scenarios: (rows, levels).
+    """
+    levels = [(scenarios[:, i].astype(np.int64), len(s)) for i, s in enumerate(schema.levels)]
+    return [(np.zeros(len(scenarios), np.int64), 1), *levels]
+
+
 def _level(schema: Schema, by: str) -> int:
     if by not in schema.level_names:
         known = ", ".join([*schema.level_names, PATH, OVERALL])

@@ -10,7 +10,7 @@ import torch
 
 from aesm2.inference import probabilities
 from aesm2.losses import loss_terms
-from benchmarks import harness, model, references, trace
+from benchmarks import harness, knockout, model, references, trace
 from benchmarks.harness import Timer, Timing
 
 DATA = harness.ROOT / "data_samples/kuairand_pure"
@@ -103,6 +103,16 @@ def test_trace_prints_time_and_memory(capsys: pytest.CaptureFixture[str]) -> Non
     trace.main(["--rows", "50", "--rounds", "1"])
     out = capsys.readouterr().out
     assert "50 rows" in out and "| trace and its to_frame |" in out
+
+
+def test_knockout_compares_the_sweep_with_whole_predictions(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    knockout.main(["--rows", "60", "--rounds", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[:3] for line in lines[-2:]] == [
+        ["| whole prediction an expert", "60", "20"], ["| one sweep", "60", "20"]
+    ]  # fmt: skip
 
 
 def test_speed_is_compared_within_rounds() -> None:

@@ -37,7 +37,7 @@ IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 ERROR = '[data-testid="stAlertContentError"]'
 # On a deep link such as /lens Streamlit's own page asks first below that path where its server is.
 PROBE = re.compile(
-    r"/(lens|atlas|curves|bench|relations|impact|data|own|lab)/_stcore/(health|host-config)$"
+    r"/(lens|atlas|curves|bench|relations|impact|data|own|lab|interventions)/_stcore/(health|host-config)$"
 )
 
 # Finds a point by its customdata; returns where it is on the screen once it is in view.

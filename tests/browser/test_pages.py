@@ -12,12 +12,13 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "lens": ("Instance Lens", 8),
     "atlas": ("Utilisation Atlas", 2),
     "curves": ("Training curves", 3),
+    "interventions": ("Interventions", 2),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
 }
 NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
-         "curves": "Training curves", "bench": "Bench",
+         "curves": "Training curves", "interventions": "Interventions", "bench": "Bench",
          "relations": "Relations", "impact": "Impact"}  # fmt: skip
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
