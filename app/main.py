@@ -13,10 +13,12 @@ page = st.navigation(
             st.Page("views/data.py", title="Data", icon=":material/table_chart:"),
             st.Page("views/lens.py", title="Instance Lens", icon=":material/search:"),
             st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
+            st.Page("views/experts.py", title="Expert cards", icon=":material/badge:"),
             st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
         ],
         "Question": [
             st.Page("views/interventions.py", title="Interventions", icon=":material/build:"),
+            st.Page("views/compare.py", title="Compare checkpoints", icon=":material/compare:"),
         ],
         "Evidence": [
             st.Page("views/bench.py", title="Bench", icon=":material/leaderboard:"),

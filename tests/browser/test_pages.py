@@ -11,15 +11,26 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "data": ("Data: what is the model trained on?", 5),
     "lens": ("Instance Lens", 8),
     "atlas": ("Utilisation Atlas", 2),
+    "experts": ("Expert cards", 6),
+    "compare": ("Compare checkpoints", 3),
     "curves": ("Training curves", 3),
     "interventions": ("Interventions", 2),
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
 }
-NAMES = {"data": "Data", "lens": "Instance Lens", "atlas": "Utilisation Atlas",
-         "curves": "Training curves", "interventions": "Interventions", "bench": "Bench",
-         "relations": "Relations", "impact": "Impact"}  # fmt: skip
+NAMES = {
+    "data": "Data",
+    "lens": "Instance Lens",
+    "atlas": "Utilisation Atlas",
+    "experts": "Expert cards",
+    "curves": "Training curves",
+    "interventions": "Interventions",
+    "compare": "Compare checkpoints",
+    "bench": "Bench",
+    "relations": "Relations",
+    "impact": "Impact",
+}
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
 
