@@ -5,10 +5,20 @@ from collections.abc import Callable
 import streamlit as st
 
 from aesm2.errors import InputError
-from app import atlas, cache, state, story_evidence, story_rows, widgets
+from app import (
+    atlas,
+    cache,
+    state,
+    story_evidence,
+    story_limits,
+    story_row,
+    story_rows,
+    story_source,
+    widgets,
+)
 from app.story_evidence import Studies
 from app.story_parts import CHAPTERS, Chapter, Step
-from app.story_rows import Source
+from app.story_source import Source
 
 MODE, ON = "story", "on"
 STYLE = """<style>
@@ -151,7 +161,7 @@ def _prepared() -> tuple[Step, ...]:
 
     def build() -> tuple[Step, ...]:
         bar = st.progress(0.0, "Preparing the story…")
-        steps = _build(story_rows.source(opened, whole, why, task), found, bar.progress)
+        steps = _build(story_source.source(opened, whole, why, task), found, bar.progress)
         bar.empty()
         return steps
 
@@ -162,7 +172,6 @@ def _build(
     of: Source, found: Studies, progress: Callable[[float, str], object]
 ) -> tuple[Step, ...]:
     checkpoint = of.opened.checkpoint
-    looked_at = "" if of.rows is None else of.stamp.rpartition(", test split, ")[2]
     total = len(CHAPTERS)
 
     def breaking() -> Step:
@@ -173,12 +182,12 @@ def _build(
     builders: list[Callable[[], Step]] = [
         lambda: story_rows.doors_step(of),
         lambda: story_evidence.trades_step(found),
-        lambda: story_rows.choice_step(of),
-        lambda: story_rows.through_step(of),
+        lambda: story_row.choice_step(of),
+        lambda: story_row.through_step(of),
         lambda: story_rows.sharing_step(of),
         breaking,
         lambda: story_evidence.worth_step(found, checkpoint.description.name),
-        lambda: story_evidence.limits_step(found, checkpoint, of.task_name, looked_at),
+        lambda: story_limits.limits_step(found, checkpoint, of.task_name, of.looked_at),
     ]
     steps = []
     for number, builder in enumerate(builders):

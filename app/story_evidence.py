@@ -1,7 +1,7 @@
 """The steps of the story that look at evidence: studies of many models, and the paper's tables."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -22,18 +22,24 @@ from aesm2.evidence.standings import (
     verdict,
 )
 from aesm2.evidence.study import IDS
-from aesm2.plots import forest as forest_plot
 from aesm2.plots.impact import impact_figure
 from aesm2.plots.trades import trades_figure, trades_words
 from app import bench_charts, cache, state, story_words, studies
 from app import impact as impact_page
-from app.story_parts import Chart, Step, chart
+from app.story_parts import Step, chart
 
 MARGIN = 0.1  # points of AUC × 100; smaller differences of means are not counted
 FINE = 8  # up to so many fine-grained scenarios they are what is compared
 OWN = "aesm2"
+FEW = 30  # positives or negatives; below, an AUC is hardly known
 FAMILIAR = ("hard_sharing", "mmoe", "ple", "star", "hmoe", "mlp")  # drawn, most of them
 DRAWN = 6
+TRADES = replace(
+    bench_charts.TRADES,
+    reading="Blue: better in more places; red: worse in more. Two numbers above 0 are a seesaw:"
+    " better in some places and worse in others. The values are means over seeds and nothing is"
+    " tested here, so small differences are partly chance. All models are on the Bench.",
+)
 NO_STUDY = (
     "There is no study of this checkpoint's dataset here, so nothing is claimed about other models"
     " on it. `aesm2 compare` makes one; the Bench says how. What this model does by itself is on"
@@ -75,15 +81,21 @@ def find(checkpoint: Checkpoint) -> Studies:
 
 def trades_step(found: Studies) -> Step:
     """Step 2: what the usual models win and lose against each other, and how AESM² stands."""
-    runs = _runs(found.own)
+    runs = plain_runs(found.own)
     if found.own is None or runs is None:
         return Step(missing=NO_STUDY)
-    by = _scope(found.own, runs)
-    own = runs[runs["scope"] == by]
+    by = compared_scope(found.own, runs)
+    own, thin = _sure(runs[runs["scope"] == by])
+    if own.empty:
+        return Step(missing=f"The study {found.own.evidence.name} has no scenario with {FEW}"
+                    " positives and negatives to test on: nothing is claimed.")  # fmt: skip
     named = own.assign(model=own["variant"].map(variant_title), value=100 * own["auc"])
     usual = differences(named.loc[named["variant"] != OWN, ["model", *CELL, "value"]])
     said = story_words.trade_words(usual, seesaw(usual, MARGIN), MARGIN)
-    challenged = _challenged(found.own, runs, by)
+    if thin:
+        said.append(f"Left out of this count: {thin} places with fewer than {FEW} positives or"
+                    " negatives to test on.")  # fmt: skip
+    challenged = challenged_of(found.own, runs, by)
     baselines = runs["variant"].nunique() - 1
     plain = [story_words.plain_verdict(challenged)]
     plain += verdict(challenged, baselines) if len(challenged) else []
@@ -94,7 +106,7 @@ def trades_step(found: Studies) -> Step:
     figure = chart(
         trades_figure(table, stamp), "trades",
         f"In how many of {cells} places the model of the line is better:worse, by over"
-        f" {MARGIN:g} points", bench_charts.TRADES, table, trades_words(table),
+        f" {MARGIN:g} points", TRADES, table, trades_words(table),
     )  # fmt: skip
     return Step([*said, *plain], (figure,))
 
@@ -118,7 +130,8 @@ def worth_step(found: Studies, dataset: str) -> Step:
         lines = impact(replay, reference, variant)
         names = variant_title(reference), variant_title(variant)
         line = lines[(lines["scenario"] == OVERALL) & (lines["measure"] == "purchases")]
-        said += [f"Against {what}: {impact_words(own, *names)}" for own in line.to_dict("records")]
+        said += [f"Against {what}, {names[1]}. {impact_words(own, *names)}"
+                 for own in line.to_dict("records")]  # fmt: skip
         stamp = f"{studies.stamp(study)}; offline replay, no A/B test"
         charts.append(
             chart(
@@ -130,38 +143,7 @@ def worth_step(found: Studies, dataset: str) -> Step:
     return Step(said, tuple(charts), aside=aside)
 
 
-def limits_step(found: Studies, checkpoint: Checkpoint, task: str, looked_at: str) -> Step:
-    """Step 8: what is not shown; looked_at: rows the steps before looked at, in words."""
-    described, evaluation = checkpoint.description, checkpoint.evaluation
-    said = [
-        story_words.source_words(described.provenance, described.title),
-        story_words.checkpoint_words(evaluation, task),
-        story_words.thin_words(evaluation, task),
-    ]
-    if looked_at:
-        said.append(f"The steps on single visits and experts looked at {looked_at}.")
-    runs = _runs(found.own)
-    charts: tuple[Chart, ...] = ()
-    if found.own is not None and runs is not None:
-        challenged = _challenged(found.own, runs, _scope(found.own, runs))
-        said += [story_words.plain_verdict(challenged), *_spread(found.own, runs, task)]
-        charts = tuple(_forest(found.own, runs, task))
-    else:
-        said.append(NO_STUDY.partition(".")[0] + ".")
-    said += [
-        "Every interval takes visits for independent. Those of one person are alike, so the true"
-        " intervals are wider.",
-        "What an expert is called is arbitrary, and that an expert goes to a door says who uses it,"
-        " not why.",
-    ]
-    if found.shop is not None:
-        title = found.shop.evidence.manifest["dataset"]["title"]
-        said.append(f"What it is worth was computed in a shop that was made up ({title}), for"
-                    " shoppers who look at results as a convention says.")  # fmt: skip
-    return Step(said, charts)
-
-
-def _runs(study: cache.Study | None) -> pd.DataFrame | None:
+def plain_runs(study: cache.Study | None) -> pd.DataFrame | None:
     """Return the runs of the variants without ids, the plain models, if AESM² is one of them."""
     if study is None or "runs" not in study.evidence.tables:
         return None
@@ -171,7 +153,14 @@ def _runs(study: cache.Study | None) -> pd.DataFrame | None:
     return plain if OWN in names and len(names) > 2 else None
 
 
-def _scope(study: cache.Study, runs: pd.DataFrame) -> str:
+def _sure(runs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Keep cells with FEW positives and negatives; return them and the number of those left out."""
+    enough = runs[["positives"]].assign(rest=runs["n"] - runs["positives"]).min(axis=1) >= FEW
+    cells = [len(part[["scenario", "task"]].drop_duplicates()) for part in (runs, runs[enough])]
+    return runs[enough], cells[0] - cells[1]
+
+
+def compared_scope(study: cache.Study, runs: pd.DataFrame) -> str:
     """Return the scope whose scenarios are compared: fine-grained ones if they are few."""
     there = [s for s in runs["scope"].unique() if s not in (OVERALL, WEIGHTED)]
     fine = runs.loc[runs["scope"] == PATH, "scenario"].nunique()
@@ -182,39 +171,13 @@ def _scope(study: cache.Study, runs: pd.DataFrame) -> str:
     return next(iter([*many, *there]), OVERALL)
 
 
-def _challenged(study: cache.Study, runs: pd.DataFrame, by: str) -> pd.DataFrame:
+def challenged_of(study: cache.Study, runs: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Compare AESM² with the best of the others in every cell; see `standings.challenge`."""
     every = study.evidence.tables.get("comparisons", pd.DataFrame(columns=COMPARED))
     names = set(runs["variant"])
     pairs = every[(every["reference"] == OWN) & every["variant"].isin(names)]
     measure = MEASURES["auc"]
     return challenge(standings(runs, measure, by), pairs, measure)
-
-
-def _spread(study: cache.Study, runs: pd.DataFrame, task: str) -> list[str]:
-    """Say how much the AUC of AESM² moves from seed to seed."""
-    lines = standings(runs, MEASURES["auc"], OVERALL)
-    own = lines[(lines["variant"] == OWN) & (lines["task"] == task) & lines["sd"].notna()]
-    return [
-        f"In the study {study.evidence.name}, {int(line['seeds'])} trainings of AESM² with other"
-        f" seeds have an AUC × 100 of {line['mean']:.2f} ± {line['sd']:.2f} for {task}."
-        for line in own.to_dict("records")
-    ]
-
-
-def _forest(study: cache.Study, runs: pd.DataFrame, task: str) -> list[Chart]:
-    every = study.evidence.tables.get("comparisons", pd.DataFrame(columns=COMPARED))
-    own = every[every["variant"].isin(set(runs["variant"]))]
-    lines = forest_plot.forest_lines(own, OWN, OVERALL, OVERALL, task)
-    if lines.empty:
-        return []
-    title, size = variant_title(OWN), studies.size(runs, OVERALL, OVERALL, task)
-    figure = forest_plot.forest_figure(lines, title, size, studies.stamp(study))
-    return [
-        chart(
-            figure, "forest", f"{title} minus each model, all rows · {task.upper()}",
-            bench_charts.FOREST, lines, forest_plot.forest_words(lines, title),
-        )
-    ]  # fmt: skip
 
 
 def _replays(study: cache.Study) -> bool:

@@ -7,9 +7,8 @@ import pandas as pd
 
 from aesm2.data.counts import Counts
 from aesm2.data.description import Description
-from aesm2.data.scenarios import OVERALL
 from aesm2.data.words import listed
-from aesm2.evidence.standings import BETTER, WORSE, cell_title, variant_title
+from aesm2.evidence.standings import BETTER, UNKNOWN, WORSE, cell_title, variant_title
 from aesm2.plots.rates import Panel
 from aesm2.plots.strip import Column
 from aesm2.plots.style import Role
@@ -18,7 +17,6 @@ from aesm2.routing.highlights import Highlights
 from app import lens
 
 FEW = 30  # rows; a rate or AUC of fewer is no ground for a sentence
-WIDE = 10.0  # points of AUC × 100; an interval this wide tells little
 LAYERS = 4  # spoken of, one by one
 UPLIFTS = {
     "ctr": "clicks",
@@ -76,9 +74,8 @@ def trade_words(differences: pd.DataFrame, found: pd.DataFrame, margin: float) -
     up, down = own.loc[own["difference"].idxmax()], own.loc[own["difference"].idxmin()]
     said.append(
         f"The sharpest trade: {names[0]} is {up['difference']:.2f} points ahead of {names[1]} in"
-        f" {cell_title(up['scenario'], up['task'])}, and {-down['difference']:.2f} points behind in"
-        f" {cell_title(down['scenario'], down['task'])}. These are means over seeds, and part of"
-        " such differences is chance."
+        f" {_cell(up)}, and {-down['difference']:.2f} points behind in {_cell(down)}. These are"
+        " means over seeds, and part of such differences is chance."
     )
     return said
 
@@ -90,9 +87,9 @@ def plain_verdict(challenged: pd.DataFrame) -> str:
     """
     counts = challenged["outcome"].value_counts()
     better, worse = int(counts.get(BETTER, 0)), int(counts.get(WORSE, 0))
-    total = len(challenged)
+    total = len(challenged) - int(counts.get(UNKNOWN, 0))
     if not total:
-        return "There is nothing to compare AESM² with here."
+        return "Nothing here was tested against AESM²."
     name = variant_title(str(challenged["reference"].iloc[0]))
     if not better and not worse:
         return (
@@ -134,7 +131,7 @@ def choice_words(shown: Sequence[Column], where: str, row: str) -> list[str]:
         ]
         most = int(of.mixing_weights.argmax())
         said.append(
-            f"In {of.spec.name} for {of.gate}: {' and '.join(parts)}. Expert {most} counts most,"
+            f"In {of.spec.name}: {' and '.join(parts)}. Expert {most} counts most,"
             f" {of.mixing_weights[most]:.0%} of the mix."
         )
     return said
@@ -146,9 +143,9 @@ def clear_words(found: Highlights) -> str:
     if call is None:
         return "In no layer of this model does a row choose among experts, so this is any row."
     return (
-        f"Of {found.looked_at:,} visits looked at, none was chosen for more clearly: its closest"
-        f" call, in {call.layer}, was decided by {call.gap:.3g} nats; the median visit's by"
-        f" {call.median:.3g}."
+        f"Of {found.looked_at:,} visits looked at, none was chosen for more clearly: at its closest"
+        f" call, in {call.layer}, the worst expert taken is {call.gap:.3g} nats ahead of the best"
+        f" one left; for the median visit it is {call.median:.3g}."
     )
 
 
@@ -201,11 +198,11 @@ def moved_words(differences: pd.DataFrame) -> list[str]:
         for role in ("specific", "shared"):
             came, gone = line[f"entered_{role}"], line[f"left_{role}"]
             if came or gone:
-                parts.append(f"{Role(role).glyph} {_numbers(came)} for {_numbers(gone)} ({role})")
+                parts.append(f"{Role(role).glyph} {_numbers(came)} for {_numbers(gone)} as {role}")
         moved = f"{line['moved_weight']:.0%} of the mix moves"
         a, b = line["target_before"], line["target_after"]
         name = f"{line['layer']}, {a if a == b else f'{a} → {b}'}"
-        said.append(f"In {name}: {' and '.join(parts) if parts else 'the same experts'}; {moved}.")
+        said.append(f"In {name}: {' and '.join(parts) if parts else 'the same experts'}, {moved}.")
     return said
 
 
@@ -219,46 +216,8 @@ def quoted_words(published: pd.DataFrame) -> str:
     return listed(told)
 
 
-def source_words(provenance: str, title: str) -> str:
-    """Say what kind of data the story stands on."""
-    if provenance == "simulated":
-        return (
-            f"The data ({title}) are simulated: no real person did any of this. That is what makes"
-            " the truth known, and what limits it to a shop that was made up."
-        )
-    return (
-        f"The data ({title}) are {provenance} and logged: what people would have done with other"
-        " results is not in them."
-    )
-
-
-def checkpoint_words(evaluation: pd.DataFrame, task: str) -> str:
-    """Say how good this one trained model is, and how sure that is."""
-    own = evaluation[(evaluation["split"] == "test") & (evaluation["task"] == task)]
-    line = own[own["scope"] == OVERALL]
-    if line.empty or line["auc"].isna().all():
-        return f"How well this model ranks for {task} was not measured, or cannot be."
-    auc, low, high = (100 * float(line[c].iloc[0]) for c in ("auc", "auc_low", "auc_high"))
-    interval = "no interval" if np.isnan(low) else f"95 %: {low:.2f} to {high:.2f}"
-    return (
-        f"This is one trained model: its AUC × 100 for {task} is {auc:.2f} ({interval}, n ="
-        f" {int(line['n'].iloc[0]):,} test rows). Trained again with another seed it would choose"
-        " other experts by number, and predict a little differently."
-    )
-
-
-def thin_words(evaluation: pd.DataFrame, task: str) -> str:
-    """Say in how many scenarios the model's quality is hardly known."""
-    own = evaluation[(evaluation["split"] == "test") & (evaluation["task"] == task)]
-    own = own[own["scope"] != OVERALL]
-    if own.empty:
-        return "By scenario nothing was measured."
-    gone = int(own["auc"].isna().sum())
-    wide = int((100 * (own["auc_high"] - own["auc_low"]) > WIDE).sum())
-    return (
-        f"Of {len(own)} scenarios measured for {task}, the AUC is undefined in {gone} (a class is"
-        f" missing) and known to no better than {WIDE:g} points in {wide}."
-    )
+def _cell(line: pd.Series) -> str:
+    return cell_title(scenario_label(line["scope"], line["scenario"]), line["task"])
 
 
 def _experts(mask: np.ndarray) -> str:
