@@ -116,18 +116,19 @@ def _body(step: Step) -> None:
             st.markdown(widgets.escaped(lead))
     if step.missing:
         st.info(step.missing, icon=":material/info:")
+    if len(step.charts) == 1 and rest:
+        words, *places = st.columns([2, 3], gap="large")
+    else:
+        words, places = st.container(), st.columns(max(1, len(step.charts)), gap="medium")
     if rest:
-        with st.container(key="story-says"):
+        with words, st.container(key="story-says"):
             atlas.bullets(rest)
-    if step.charts:
-        for made, place in zip(
-            step.charts, st.columns(len(step.charts), gap="medium"), strict=True
-        ):
-            with place:
-                widgets.chart(
-                    made.figure, made.key, made.title, made.explanation, made.data, made.alt,
-                    code=made.code,
-                )  # fmt: skip
+    for made, place in zip(step.charts, places, strict=False):
+        with place:
+            widgets.chart(
+                made.figure, made.key, made.title, made.explanation, made.data, made.alt,
+                code=made.code,
+            )  # fmt: skip
     title, sentences = step.aside
     if sentences:
         with st.container(border=True, key="story-aside"):
@@ -140,9 +141,9 @@ def _maths(chapter: Chapter, step: Step) -> None:
         st.markdown("**The maths**")
         st.latex(chapter.maths)
         st.caption(f"Source: {chapter.source}")
-        for formula in dict.fromkeys(made.explanation.formula for made in step.charts):
-            if formula:
-                st.latex(formula)
+        formulas = dict.fromkeys(made.explanation.formula for made in step.charts)
+        for formula in (own for own in formulas if own not in ("", chapter.maths)):
+            st.latex(formula)
 
 
 def _notes(chapter: Chapter) -> None:
@@ -157,7 +158,8 @@ def _prepared() -> tuple[Step, ...]:
     opened, task = widgets.current(), widgets.current_task()
     whole, why = _rows(opened)
     found = story_evidence.find(opened.checkpoint)
-    ids = (opened.checkpoint.hash, "" if whole is None else whole.id, found.id, str(task))
+    most = str(story_source.MOST)
+    ids = (opened.checkpoint.hash, "" if whole is None else whole.id, most, found.id, str(task))
 
     def build() -> tuple[Step, ...]:
         bar = st.progress(0.0, "Preparing the story…")
@@ -187,7 +189,7 @@ def _build(
         lambda: story_rows.sharing_step(of),
         breaking,
         lambda: story_evidence.worth_step(found, checkpoint.description.name),
-        lambda: story_limits.limits_step(found, checkpoint, of.task_name, of.looked_at),
+        lambda: story_limits.limits_step(found, checkpoint, of.task, of.looked_at),
     ]
     steps = []
     for number, builder in enumerate(builders):

@@ -82,8 +82,11 @@ def find(checkpoint: Checkpoint) -> Studies:
 def trades_step(found: Studies) -> Step:
     """Step 2: what the usual models win and lose against each other, and how AESM² stands."""
     runs = plain_runs(found.own)
-    if found.own is None or runs is None:
+    if found.own is None:
         return Step(missing=NO_STUDY)
+    if runs is None:
+        return Step(missing=f"The study {found.own.evidence.name} does not compare AESM² with two"
+                    " or more usual models, so nothing is said of what those trade.")  # fmt: skip
     by = compared_scope(found.own, runs)
     own, thin = _sure(runs[runs["scope"] == by])
     if own.empty:
@@ -122,8 +125,9 @@ def worth_step(found: Studies, dataset: str) -> Step:
     told = study.evidence.manifest["dataset"]
     here = "" if told["name"] == dataset else ", other data than this model's"
     said = [
-        f"Computed, not measured on shoppers, and no A/B test: how much more a simulated shop"
-        f" ({told['title']}{here}) would sell if {variant_title(reference)} ordered its results."
+        f"Computed, not measured on shoppers, and no A/B test: what a simulated shop"
+        f" ({told['title']}{here}) would sell if {variant_title(reference)} ordered its results"
+        " instead of a usual model."
     ]
     charts = []
     for variant, what in _opponents(replay, reference).items():

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from aesm2.plots.style import narrow
 from app.widgets import Explanation
 
-TYPE = 15  # of figures' text, to be read from the back of a room
+TYPE, TICKS, CELLS = 15, 13, 14  # of figures' text, to be read from the back of a room
+WIDE = 6  # up to so many columns a heatmap's cells are wide enough for large numbers
+STAMP = 64  # characters of a line of the stamp: charts stand beside words or each other
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ CHAPTERS = (
     Chapter(
         "What breaks when an expert goes",
         "knocking out every expert",
-        r"\Delta_k = \text{AUC}(\text{without } k) - \text{AUC}",
+        r"\Delta_{k} = A(\text{without } k) - A",
         "Eq. 10–15, §3.3",
         (
             "Each line is the model with that one expert gone and the next best in its place.",
@@ -163,4 +167,10 @@ def chart(
 ) -> Chart:
     """Make a chart of a step, its text large; name: tells the charts of the story apart."""
     figure.update_layout(font={"size": TYPE})
+    figure.update_xaxes(tickfont={"size": TICKS})
+    figure.update_yaxes(tickfont={"size": TICKS})
+    for heat in figure.select_traces({"type": "heatmap"}):
+        if np.shape(heat.z)[1] <= WIDE:
+            heat.textfont.size = CELLS
+    narrow(figure, STAMP)
     return Chart(figure, f"story-{name}", title, explanation, data, alt, code)

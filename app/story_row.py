@@ -3,17 +3,20 @@
 from dataclasses import replace
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from aesm2.plots.doors import doors_figure, doors_words
 from aesm2.plots.strip import changed_roles, columns, strip
 from aesm2.routing.counterfactual import Changes, answer, counterfactual, differences, doors
 from aesm2.routing.counterfactual import predictions as predicted
+from aesm2.routing.findings import scenario_label
 from app import cache, lens_ledger, story_words
 from app.lens_ledger import strip_frame
 from app.story_parts import Chart, Step, chart
 from app.story_source import NO_SELECTION, Source, first_level, titles_of
 from app.widgets import Explanation
 
+STAMP_PX = 30
 DOORS = Explanation(
     "What the model predicts for this one visit under every scenario, all else as it is.",
     "The diamond is the scenario the visit really came from, the dotted line its prediction. One"
@@ -48,8 +51,9 @@ def choice_step(of: Source) -> Step:
         position=position, titles=titles, layer=layer, task=of.task, stamp=of.stamp
     )
     drawn = chart(
-        strip(shown, layer, of.task, of.stamp), "strip", "Every expert, and what became of it",
-        STRIP, strip_frame(shown), " ".join(said), of.code(lines),
+        _roomy(strip(shown, layer, of.task, of.stamp)), "strip",
+        "Every expert, and what became of it", STRIP, strip_frame(shown), " ".join(said),
+        of.code(lines),
     )  # fmt: skip
     answered = story_words.answer_words(checkpoint.description, result)
     return Step([*said, story_words.clear_words(found), answered], (drawn,))
@@ -99,15 +103,23 @@ def _other(
     old, new = (columns(t, 0, range(len(titles)), titles) for t in (both.before, both.after))
     said = story_words.moved_words(differences(both.before, both.after))
     layer = next(spec.name for spec in checkpoint.layers)
-    (door,) = to.values()
+    ((level, door),) = to.items()
     lines = OTHER_CODE.format(
         position=position, to=to, titles=titles, layer=layer, task=of.task, stamp=of.stamp
     )
     return said, chart(
-        strip(new, layer, of.task, of.stamp, changed_roles(old, new)), "other",
-        f"The experts through {door}; rings: another role than before", STRIP, strip_frame(new),
+        _roomy(strip(new, layer, of.task, of.stamp, changed_roles(old, new))), "other",
+        f"Its experts through {scenario_label(level, door)} (rings: a new role)", STRIP,
+        strip_frame(new),
         " ".join(said), of.code(lines),
     )  # fmt: skip
+
+
+def _roomy(figure: go.Figure) -> go.Figure:
+    """Make room below a strip for a stamp of several lines."""
+    return figure.update_layout(
+        height=figure.layout.height + STAMP_PX, margin={"b": figure.layout.margin.b + STAMP_PX}
+    )
 
 
 CHOICE_CODE = """

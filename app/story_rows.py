@@ -56,12 +56,13 @@ def sharing_step(of: Source) -> Step:
     names = [spec.name for spec in opened.checkpoint.layers if spec.level == number]
     found = scenario_distances(used, names, ROLES, level)
     said = distance_findings(found, f"the experts of {' and '.join(names)}")
+    said[0] = said[0][:1].upper() + said[0][1:]
     if found.tree is None:
         return Step(said, missing="Two doors with rows are needed to compare.")
     lines = SHARING_CODE.format(names=names, level=level, stamp=of.stamp)
     drawn = chart(
         distance_plot.distance_figure(found, of.stamp), "distance",
-        "How differently the doors use the experts: 0 alike, 1 nothing in common", atlas.DISTANCE,
+        "How differently the doors use the experts: 0 is alike", atlas.DISTANCE,
         distance_plot.distance_table(found), " ".join(said), of.code(lines),
     )  # fmt: skip
     return Step(said, (drawn,))
@@ -81,7 +82,7 @@ def breaking_step(of: Source, told: Callable[[float], None]) -> Step:
     layer = own.loc[worst.idxmin(), "layer"] if worst.notna().any() else own["layer"].iloc[0]
     drawn = chart(
         importance_figure(own[own["layer"] == layer], of.task_name, "auc", of.stamp), "worth",
-        f"{title}: points of AUC × 100 gained or lost without each expert of {layer}",
+        f"{title}: points of AUC × 100, without each expert",
         IMPORTANCE, own, " ".join(said),
         of.code(BREAKING_CODE.format(layer=layer, task=of.task_name, stamp=of.stamp)),
     )  # fmt: skip

@@ -17,6 +17,7 @@ from aesm2.routing.highlights import Highlights
 from app import lens
 
 FEW = 30  # rows; a rate or AUC of fewer is no ground for a sentence
+SAME = "the same experts"
 LAYERS = 4  # spoken of, one by one
 UPLIFTS = {
     "ctr": "clicks",
@@ -30,8 +31,8 @@ def door_words(described: Description, counts: Counts) -> str:
     """Say through how many doors how many rows come."""
     kinds = [f"{len(lv.scenarios)} by {lv.title or lv.name}" for lv in described.level]
     return (
-        f"One service, many doors: {int(counts.impressions.sum()):,} visits of {described.title}"
-        f" come through {listed(kinds)}."
+        f"One service, several doors: {int(counts.impressions.sum()):,} visits, told apart as"
+        f" {listed(kinds)} ({described.title})."
     )
 
 
@@ -59,6 +60,11 @@ def trade_words(differences: pd.DataFrame, found: pd.DataFrame, margin: float) -
     same margin.
     """
     pairs, traders = len(found) // 2, int(found["trades"].sum()) // 2
+    if not traders:
+        return [
+            f"Here none of the pairs of usual models ({pairs}) trades one place for another by more"
+            f" than {margin:g} points of AUC × 100."
+        ]
     said = [
         f"One model for all has to give in one place to win in another: of {pairs} pairs of models,"
         f" {traders} are each better by more than {margin:g} points of AUC × 100 somewhere and"
@@ -67,8 +73,6 @@ def trade_words(differences: pd.DataFrame, found: pd.DataFrame, margin: float) -
     known = differences.dropna(subset=["difference"])
     ends = known.groupby(["reference", "variant"], sort=False)["difference"].agg(["max", "min"])
     sharpness = ends["max"].clip(lower=0).combine(-ends["min"].clip(upper=0), min)
-    if not traders or sharpness.empty:
-        return said
     names = sharpness.idxmax()
     own = known[(known["reference"] == names[0]) & (known["variant"] == names[1])]
     up, down = own.loc[own["difference"].idxmax()], own.loc[own["difference"].idxmin()]
@@ -117,7 +121,7 @@ def choice_words(shown: Sequence[Column], where: str, row: str) -> list[str]:
     experts = {column.of.spec.name: column.of.spec.experts for column in shown}
     said = [
         f"One visit, row {row}, came through {where}. Of the {sum(experts.values())} experts in"
-        f" {len(layers)} layers the model itself picked those for this visit alone."
+        f" {len(layers)} layers the model itself picked a few, for this visit alone."
     ]
     for column in shown[:LAYERS]:
         of = column.of
@@ -194,15 +198,17 @@ def moved_words(differences: pd.DataFrame) -> list[str]:
     """Say which experts enter and leave; differences: see `counterfactual.differences`."""
     said = []
     for line in differences.head(LAYERS).to_dict("records"):
-        parts = []
-        for role in ("specific", "shared"):
-            came, gone = line[f"entered_{role}"], line[f"left_{role}"]
-            if came or gone:
-                parts.append(f"{Role(role).glyph} {_numbers(came)} for {_numbers(gone)} as {role}")
-        moved = f"{line['moved_weight']:.0%} of the mix moves"
+        parts = [
+            f"{Role(role).glyph} {role} {_numbers(line[f'entered_{role}'])} in place of"
+            f" {_numbers(line[f'left_{role}'])}"
+            for role in ("specific", "shared")
+            if line[f"entered_{role}"] or line[f"left_{role}"]
+        ]
         a, b = line["target_before"], line["target_after"]
-        name = f"{line['layer']}, {a if a == b else f'{a} → {b}'}"
-        said.append(f"In {name}: {' and '.join(parts) if parts else 'the same experts'}, {moved}.")
+        said.append(
+            f"In {line['layer']} ({a if a == b else f'{a} → {b}'}): {', '.join(parts) or SAME};"
+            f" {line['moved_weight']:.0%} of the mix moves."
+        )
     return said
 
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from aesm2.plots.style import finish, narrow, scenario_colour
 from aesm2.routing.findings import scenario_label
 
-LINE_PX = 40
+LINE_PX = 46
 
 
 def doors_figure(doors: pd.DataFrame, task: str, title: str, stamp: str) -> go.Figure:
@@ -25,7 +25,7 @@ def doors_figure(doors: pd.DataFrame, task: str, title: str, stamp: str) -> go.F
     marks = go.Scatter(
         x=np.where(gone, 0.0, value), y=list(range(len(doors))), mode="markers+text",
         text=["no such task here" if g else f"{v:.2f} %" for g, v in zip(gone, value, strict=True)],
-        textposition="middle right", cliponaxis=False,
+        textposition=["middle right" if g else "top center" for g in gone], cliponaxis=False,
         marker={
             "symbol": np.where(own, "diamond", "circle").tolist(),
             "size": np.where(gone, 0, np.where(own, 16, 11)).tolist(),
@@ -40,11 +40,13 @@ def doors_figure(doors: pd.DataFrame, task: str, title: str, stamp: str) -> go.F
     figure = go.Figure(marks)
     if own.any() and not gone[own].any():
         figure.add_vline(
-            float(value[own][0]), line={"dash": "dot", "width": 1.5, "color": "#888888"}
+            float(value[own][0]),
+            line={"dash": "dot", "width": 1.5, "color": "#888888"},
+            layer="below",
         )
     most = float(np.nanmax(value, initial=0.0)) or 1.0
     figure.update_xaxes(
-        title=f"{title}, predicted, %", title_standoff=4, range=[-0.04 * most, 1.3 * most],
+        title=f"{title}, predicted, %", title_standoff=4, range=[-0.04 * most, 1.12 * most],
         fixedrange=True, zeroline=False, nticks=6,
     )  # fmt: skip
     figure.update_yaxes(

@@ -18,6 +18,7 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "bench": ("Bench", 6),
     "relations": ("Relations", 5),
     "impact": ("Impact", 3),
+    "story": ("Many doors to one service", 2),
 }
 NAMES = {
     "data": "Data",
@@ -30,6 +31,7 @@ NAMES = {
     "bench": "Bench",
     "relations": "Relations",
     "impact": "Impact",
+    "story": "Story",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 
