@@ -11,7 +11,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -348,6 +348,22 @@ class Kept:
     """A place for something that takes long, which whoever computes it first fills."""
 
     value: Any = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def prepared(ids: tuple[str, ...], build: Callable[[], Found]) -> Found:
+    """Return what ids determine, built by whoever comes first; `build` may draw its progress."""
+    kept = _prepared(ids)
+    with kept.lock:
+        if kept.value is None:
+            kept.value = build()
+    found: Found = kept.value
+    return found
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _prepared(ids: tuple[str, ...]) -> Kept:
+    return Kept()
 
 
 def knockouts(opened: Opened, rows: RowSet) -> Knockouts | None:

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from app import cache, state, widgets
+from app import cache, state, story, widgets
 
 st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
 cache.settle_imports()
+state.start()
 page = st.navigation(
     {
         "": [st.Page("views/home.py", title="Home", icon=":material/home:", default=True)],
@@ -35,14 +36,19 @@ page = st.navigation(
             st.Page("views/lab.py", title="Training Lab", icon=":material/science:"),
             st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
         ],
-        "Present": [st.Page("views/report.py", title="Report", icon=":material/keep:")],
+        "Present": [
+            st.Page("views/story.py", title="Story", icon=":material/slideshow:"),
+            st.Page("views/report.py", title="Report", icon=":material/keep:"),
+        ],
     },
-    position="top",
+    position="hidden" if story.on() else "top",
 )
-state.start()
 state.remember("page", page.url_path)
 state.remember("about", None)
 with widgets.problems_told():
-    widgets.global_bar()
-    page.run()
+    if story.on():
+        story.show()
+    else:
+        widgets.global_bar()
+        page.run()
 state.publish()

@@ -48,6 +48,11 @@ def global_bar() -> None:
         pins.badge()
 
 
+def settle() -> None:
+    """Put the checkpoint of the view right, where no bar is drawn that does."""
+    state.choice("checkpoint", list(cache.catalogue()), _first_checkpoint())
+
+
 def current() -> cache.Opened:
     """Return the checkpoint of the view, opened on the device of the view."""
     folder = cache.catalogue()[state.get("checkpoint") or _first_checkpoint()]

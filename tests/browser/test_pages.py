@@ -23,6 +23,7 @@ PAGES = {  # path: what its heading holds, and the least number of charts
     "impact": ("Impact", 3),
     "report": ("Report: take it away", 0),
     "paper": ("Paper and audit", 1),
+    "story": ("Many doors to one service", 2),
 }
 NAMES = {
     "data": "Data",
@@ -40,6 +41,7 @@ NAMES = {
     "experts": "Expert cards",
     "compare": "Compare checkpoints",
     "paper": "Paper and audit",
+    "story": "Story",
 }
 BACKGROUND = {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 20, 25)"}
 

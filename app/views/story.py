@@ -1,0 +1,11 @@
+"""Story: the model in eight steps, for those who run the business."""
+
+from app import story
+
+
+def page() -> None:
+    """Draw the step of the view under the menus; `mode=story` draws it alone, on any page."""
+    story.show()
+
+
+page()
