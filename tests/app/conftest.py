@@ -37,8 +37,7 @@ def start(small_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ap
         at = AppTest.from_file(MAIN, default_timeout=60)
         for name, value in {"checkpoint": "shop", **view}.items():
             at.query_params[name.replace("__", "-")] = value
-        at.run()
-        return at.switch_page(page).run() if page else at
+        return (at.switch_page(page) if page else at).run()
 
     return started
 

@@ -55,8 +55,7 @@ def marks(visitor: Visitor) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (400, "dark")])
 def test_every_page_shows_its_content(visit: Visit, width: int, theme: str) -> None:
     visitor = visit(width, theme)
     for path, (heading, charts) in PAGES.items():
