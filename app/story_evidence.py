@@ -202,7 +202,7 @@ def _opponents(replay: pd.DataFrame, reference: str) -> dict[str, str]:
     plain = next((name for name in FAMILIAR if name in earned.index), str(earned.index[0]))
     best = str(earned.idxmax())
     if plain == best:
-        return {plain: "the usual model that sells most"}
+        return {plain: "one model for all, the usual model that sells most"}
     return {plain: "one model for all", best: "the usual model that sells most"}
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import plotly.graph_objects as go
+
 from aesm2.data.counts import stored_counts
 from aesm2.data.scenarios import OVERALL
 from aesm2.plots import distance as distance_plot
 from aesm2.plots.interventions import importance_figure
-from aesm2.plots.rates import panel_figure, panel_table, panel_words, panels
+from aesm2.plots.rates import Panel, panel_figure, panel_table, panel_words, panels
 from aesm2.plots.style import provenance
 from aesm2.routing.causal_words import importance_findings
 from aesm2.routing.distance import scenario_distances
@@ -17,6 +19,7 @@ from app import atlas, cache, data_tables, interventions_rows, recipes, story_wo
 from app.story_parts import Step, chart
 from app.story_source import NO_SELECTION, Source, first_level, titles_of
 
+LINE_PX = 10
 IMPORTANCE = replace(
     interventions_rows.IMPORTANCE,
     reading=interventions_rows.IMPORTANCE.reading.removesuffix(
@@ -36,8 +39,8 @@ def doors_step(of: Source) -> Step:
     shown = list({p.key: p for p in (wanted[0], wanted[of.task])}.values())
     made = [
         chart(
-            panel_figure(p, described, stamp), f"rates-{p.key}", f"{p.title}, %", data_tables.RATES,
-            panel_table(p), panel_words(p),
+            _tall(panel_figure(p, described, stamp), p), f"rates-{p.key}", f"{p.title}, %",
+            data_tables.RATES, panel_table(p), panel_words(p),
             recipes.script(of.opened, None, RATES_CODE.format(by=by, key=p.key, stamp=stamp)),
         )
         for p in shown
@@ -89,9 +92,14 @@ def breaking_step(of: Source, told: Callable[[float], None]) -> Step:
     return Step(said, (drawn,))
 
 
+def _tall(figure: go.Figure, panel: Panel) -> go.Figure:
+    """Make room for large names of two lines each."""
+    return figure.update_layout(height=figure.layout.height + LINE_PX * len(panel.drawn.lines))
+
+
 RATES_CODE = """
 from aesm2.data.counts import stored_counts
-from aesm2.plots.rates import panel_figure, panels
+from aesm2.plots.rates import Panel, panel_figure, panels
 counts = stored_counts(checkpoint.statistics, checkpoint.encoder.schema, "all")
 found = panels(counts, None, checkpoint.description, {by!r})
 panel = next(panel for panel in found if panel.key == {key!r})
