@@ -103,7 +103,7 @@ def _leave() -> None:
 
 def _toggle(label: str, name: str) -> None:
     now = state.get(name) == ON
-    state.assign(f"story-{name}-toggle", now)
+    state.show(f"story-{name}-toggle", now)
     st.toggle(
         label, key=f"story-{name}-toggle", on_change=state.put, kwargs={name: "" if now else ON}
     )

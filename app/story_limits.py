@@ -5,7 +5,13 @@ import pandas as pd
 
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.scenarios import OVERALL
-from aesm2.evidence.standings import COMPARED, MEASURES, standings, variant_title
+from aesm2.evidence.standings import (
+    COMPARED,
+    MEASURES,
+    size_words,
+    standings,
+    variant_title,
+)
 from aesm2.plots import forest as forest_plot
 from app import bench_charts, cache, story_words, studies
 from app.story_evidence import (
@@ -114,7 +120,7 @@ def _forest(study: cache.Study, runs: pd.DataFrame, task: str) -> list[Chart]:
     lines = forest_plot.forest_lines(own, OWN, OVERALL, OVERALL, task)
     if lines.empty:
         return []
-    title, size = variant_title(OWN), studies.size(runs, OVERALL, OVERALL, task)
+    title, size = variant_title(OWN), size_words(runs, OVERALL, OVERALL, task)
     figure = forest_plot.forest_figure(lines, title, size, studies.stamp(study))
     return [
         chart(

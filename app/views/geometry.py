@@ -21,7 +21,8 @@ def page() -> None:
     if not opened.checkpoint.layers:
         st.info(geometry.NO_SELECTION, icon=":material/info:")
         return
-    rows = atlas.source(opened)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="geometry-rows"):
+        rows = atlas.source(opened)
     position = None if rows is None else lens_rows.picked(opened, rows)
     if rows is None or position is None:
         return
