@@ -155,8 +155,18 @@ VIEWS = {
     "relations": ("views/relations.py", {}),
     "impact": ("views/impact.py", {}),
     "lab": ("views/lab.py", {}),
+    "lab, experts": ("views/lab.py", {"lab__part": "experts", "lab__layer": "task.1"}),
 }  # fmt: skip
-LEAST = {"lens": 10, "atlas": 4, "curves": 4, "home": 2, "data": 4, "bench": 7, "lab": 4}
+LEAST = {
+    "lens": 10,
+    "atlas": 4,
+    "curves": 4,
+    "home": 2,
+    "data": 4,
+    "bench": 7,
+    "lab": 3,
+    "lab, experts": 4,
+}
 
 
 @pytest.mark.parametrize("name", VIEWS)

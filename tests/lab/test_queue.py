@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -283,14 +285,11 @@ def test_a_lock_is_held_by_one_and_ends_with_its_holder(tmp_path: Path) -> None:
         with holding(file) as again:
             assert not again
     assert holder(file) is None
-    child = os.fork()
-    if child == 0:
-        with holding(file):
-            time.sleep(60)
-        os._exit(0)
-    until(lambda: holder(file) == child)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    hold = "import sys, time; from pathlib import Path; from aesm2.lock import holding\n"
+    hold += "with holding(Path(sys.argv[1])): time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold, str(file)]) as child:
+        until(lambda: holder(file) == child.pid)
+        child.kill()
     assert holder(file) is None
 
 
