@@ -41,7 +41,7 @@ def numbers(job: Job) -> None:
         st.metric("Time", curves.duration(told.seconds), border=True, width=180)
         if working and not math.isnan(told.left):
             st.metric(
-                "Left, at most", curves.duration(told.left), border=True, width=140, help=LEFT
+                "Left, at most", curves.duration(told.left), border=True, width=230, help=LEFT
             )
         st.metric("Rows/s", f"{told.rows_per_second:,.0f}", border=True, width=140)
         if not math.isnan(told.peak_mb):

@@ -47,8 +47,12 @@ def test_the_whole_cell_answers_not_only_its_middle(
     x, y = visitor.page.evaluate(
         """([u, v]) => {
           const g = document.querySelector('[class*="st-key-chart-atlas-own"] .js-plotly-plot');
-          const box = g.getBoundingClientRect(), x = g._fullLayout.xaxis, y = g._fullLayout.yaxis;
-          return [box.left + x._offset + x.l2p(1.5 + u), box.top + y._offset + y.l2p(0.5 + v)];
+          const x = g._fullLayout.xaxis, y = g._fullLayout.yaxis;
+          const down = y._offset + y.l2p(0.5 + v);
+          const main = document.querySelector('[data-testid="stMain"]');
+          main.scrollTop += g.getBoundingClientRect().top + down - window.innerHeight / 2;
+          const box = g.getBoundingClientRect();
+          return [box.left + x._offset + x.l2p(1.5 + u), box.top + down];
         }""",
         list(where),
     )

@@ -72,6 +72,7 @@ def test_train_watch_pause_reload_resume_stop_promote_and_open(visit: Visit) -> 
     until(visitor, lambda: step(visitor) > paused)
     press(visitor, "lab-stop-and-keep")
     status(visitor, "stopped")
+    expect(page.get_by_text("Promote to a checkpoint")).to_be_visible()  # the page is whole again
     visitor.ready()
     visitor.pick("lab-part", "Experts")
     visitor.ready()

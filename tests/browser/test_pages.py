@@ -70,11 +70,20 @@ def test_every_page_shows_its_content(visit: Visit, width: int, theme: str) -> N
         visitor.sound()
 
 
-def test_the_menu_leads_to_every_page(visit: Visit) -> None:
+def test_the_menu_has_every_page_and_leads_there(visit: Visit) -> None:
     visitor = visit().open()
-    for path, (heading, _) in list(PAGES.items())[1:]:
+    titles = []
+    for section in visitor.page.get_by_test_id("stTopNavSection").all():
+        section.click()
+        expect(visitor.page.get_by_role("menuitem").first).to_be_visible()
+        names = visitor.page.get_by_test_id("stTopNavDropdownLink").all_inner_texts()
+        titles += [name.split("\n")[-1] for name in names]
+        visitor.page.keyboard.press("Escape")
+        expect(visitor.page.get_by_role("menuitem")).to_have_count(0)
+    assert set(titles) == {*NAMES.values(), "Training Lab", "Your data"}
+    for path in ("atlas", "slices", "report"):
         visitor.go(NAMES[path])
-        expect(visitor.page.get_by_role("heading", level=2).first).to_contain_text(heading)
+        expect(visitor.page.get_by_role("heading", level=2).first).to_contain_text(PAGES[path][0])
         visitor.ready()
         assert visitor.path == f"/{path}"
         visitor.sound()
