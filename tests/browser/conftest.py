@@ -143,9 +143,16 @@ class Visitor:
         return self.keyed(f"view-{name}").locator("input")
 
     def pick(self, name: str, option: str) -> None:
-        """Choose an option of a select box by what it says."""
-        self.chosen(name).click()
-        self.page.get_by_role("option", name=option, exact=True).click()
+        """Choose an option of a select box by what it says; open it again where it was redrawn."""
+        wanted = self.page.get_by_role("option", name=option, exact=True)
+        for _ in range(4):
+            self.chosen(name).click()
+            with contextlib.suppress(PlaywrightTimeout, AssertionError):
+                expect(wanted).to_be_visible(timeout=PATIENCE // 8)
+                wanted.click(timeout=PATIENCE // 8)
+                return
+            self.page.keyboard.press("Escape")
+        pytest.fail(f"'{name}' offers no '{option}'")
 
     def click_point(self, chart: str, customdata: Any) -> None:
         """Click the point of a chart that stands for `customdata`."""

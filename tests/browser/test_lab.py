@@ -48,13 +48,13 @@ def fill(visitor: Visitor, key: str, value: str) -> None:
 
 
 def test_train_watch_pause_reload_resume_stop_promote_and_open(visit: Visit) -> None:
-    visitor = visit().open("lab")
+    visitor = visit().open("lab", lab__data="alipay_sim")
     page = visitor.page
     expect(page.get_by_text("No run yet.")).to_be_visible()
-    fill(visitor, "lab-kuairand-epochs", "200")
-    fill(visitor, "lab-kuairand-patience", "1000")
-    fill(visitor, "lab-kuairand-evaluate_every", "5")
-    fill(visitor, "lab-name-kuairand_pure-1", "browser")
+    fill(visitor, "lab-alipay-sim-epochs", "200")
+    fill(visitor, "lab-alipay-sim-patience", "1000")
+    fill(visitor, "lab-alipay-sim-evaluate_every", "5")
+    fill(visitor, "lab-name-alipay_sim-1", "browser")
     press(visitor, "lab-start")
     until(visitor, lambda: step(visitor) > 0)
     first = step(visitor)
