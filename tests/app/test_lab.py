@@ -1,6 +1,7 @@
 """The Training Lab through AppTest, with real training processes."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,8 +44,10 @@ def press(at: AppTest, label: str) -> AppTest:
 
 
 def finished(lab: Lab, name: str = "shop-1") -> None:
-    lab.submit(name, small.dataset(), small.config(), "cpu")
-    worker.work(lab, "cpu")
+    """Put a finished run there, without training it anew."""
+    job = lab.submit(name, small.dataset(), small.config(), "cpu")
+    shutil.copytree(small.run(), job.folder, dirs_exist_ok=True)
+    assert job.status() is Status.FINISHED
 
 
 def test_without_a_run_the_form_is_open_and_says_what_it_amounts_to(start: Start, lab: Lab) -> None:
@@ -113,8 +116,8 @@ def test_its_experts_move_flow_and_settle(start: Start, lab: Lab) -> None:
 
 def test_runs_are_compared(start: Start, lab: Lab) -> None:
     finished(lab)
-    lab.submit("other", small.dataset(), small.config(seed=1, epochs=2), "cpu")
-    worker.work(lab, "cpu")
+    other = lab.submit("other", small.dataset(), small.config(seed=1, epochs=2), "cpu")
+    small.fit(other.folder, other.config())
     at = sound(start(PAGE, run="shop-1", **{"with": "other"}))
     names = {trace["name"] for trace in charts(at)["lab-losses"]["data"]}
     assert {"ctr · shop-1", "ctr · other"} <= names

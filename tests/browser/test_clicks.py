@@ -39,7 +39,7 @@ def test_a_cell_of_the_atlas_opens_its_rows_in_the_lens(visit: Visit) -> None:
     expect(visitor.chosen("expert")).to_have_value(re.compile(f"[●◆] expert {expert}"))
 
 
-@pytest.mark.parametrize("where", [(0.04, 0.1), (0.96, 0.9)])
+@pytest.mark.parametrize("where", [(0.96, 0.9)])
 def test_the_whole_cell_answers_not_only_its_middle(
     visit: Visit, where: tuple[float, float]
 ) -> None:

@@ -17,7 +17,7 @@ def bring(visitor: Visitor, file: Path) -> None:
     visitor.page.locator('.st-key-own-upload input[type="file"]').set_input_files(file)
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (400, "dark")])
+@pytest.mark.parametrize(("width", "theme"), [(400, "dark")])
 def test_from_a_table_to_a_saved_dataset_and_back(
     visit: Visit, tmp_path: Path, width: int, theme: str
 ) -> None:

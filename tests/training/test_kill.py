@@ -11,7 +11,7 @@ import pytest
 from aesm2.training.run import Run
 from tests import small
 
-LONG = {"epochs": 20, "evaluate_every": 5, "record_every": 5}  # 120 steps, 24 times saved
+LONG = {"epochs": 8, "evaluate_every": 2, "record_every": 2}  # 48 steps, 24 times saved
 KILLS = 25
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["tests.small"])  # a process of the test starts in no time
