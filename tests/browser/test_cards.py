@@ -19,6 +19,7 @@ def test_a_bar_opens_a_card_and_a_mark_its_feature(visit: Visit) -> None:
     expect(visitor.page.get_by_text("Values of video_id")).to_be_visible()
 
 
+@pytest.mark.long
 def test_what_to_ask_is_in_the_address(visit: Visit) -> None:
     visitor = visit().open("compare", other="kuairand-noaux")
     visitor.page.get_by_role("radio", name="Which masking rule?").click()

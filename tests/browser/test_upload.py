@@ -60,7 +60,9 @@ def hostile(kind: str, rows: pd.DataFrame) -> bytes:
     return np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8).tobytes()
 
 
-@pytest.mark.parametrize("kind", ["text in numbers", "binary"])
+@pytest.mark.parametrize(
+    "kind", ["text in numbers", pytest.param("binary", marks=pytest.mark.long)]
+)
 def test_hostile_files_are_refused_with_a_reason(
     visit: Visit, rows: pd.DataFrame, tmp_path: Path, kind: str
 ) -> None:

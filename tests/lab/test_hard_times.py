@@ -28,7 +28,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("room", [300, 9_000])
+@pytest.mark.parametrize("room", [pytest.param(300, marks=pytest.mark.long), 9_000])
 def test_a_full_disk_is_one_line_and_the_run_resumes_to_the_same_end(
     tmp_path: Path, room: int
 ) -> None:
@@ -60,6 +60,7 @@ def test_a_folder_that_vanishes_ends_its_run_and_the_next_one_starts(lab: Lab) -
     assert [job.name for job in lab.jobs() if job.status() is Status.FINISHED] == ["kept"]
 
 
+@pytest.mark.long
 def test_two_apps_on_one_folder_do_each_run_once(lab: Lab) -> None:  # noqa: F811
     job = submit(lab, "one", epochs=2)
     other = Lab(lab.root)

@@ -99,6 +99,7 @@ def test_pause_resume_and_stop_through_files_alone(lab: Lab) -> None:
     assert trouble(job.outcome()) == ""
 
 
+@pytest.mark.long
 def test_a_worker_killed_leaves_its_run_at_work_and_another_watches_it(lab: Lab) -> None:
     job = submit(lab, "long", **LONG)
     lab.tend()
@@ -143,6 +144,7 @@ def test_what_training_says_reaches_the_reader(lab: Lab) -> None:
     assert "/nowhere" in trouble(lost.outcome())
 
 
+@pytest.mark.long
 def test_an_extended_run_ends_like_one_that_was_longer_from_the_start(lab: Lab) -> None:
     short, long = submit(lab, "short", epochs=2), submit(lab, "long", epochs=3)
     worker.work(lab, "cpu")
@@ -154,6 +156,7 @@ def test_an_extended_run_ends_like_one_that_was_longer_from_the_start(lab: Lab) 
     assert short.config() == long.config()
 
 
+@pytest.mark.long
 def test_a_branch_goes_on_from_there_and_leaves_the_first_alone(lab: Lab) -> None:
     first = submit(lab, "first", epochs=2)
     worker.work(lab, "cpu")
@@ -173,6 +176,7 @@ def test_a_branch_goes_on_from_there_and_leaves_the_first_alone(lab: Lab) -> Non
         lab.branch(first, "second", config)
 
 
+@pytest.mark.long
 def test_a_branch_that_is_past_its_end_takes_one_step_and_ends(lab: Lab) -> None:
     first = submit(lab, "first", epochs=2)
     worker.work(lab, "cpu")

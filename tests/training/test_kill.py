@@ -45,7 +45,9 @@ def fit(dataset: Path, folder: Path, resume: bool) -> None:
     small.fit(folder, configured, dataset=dataset, resume=resume)
 
 
-@pytest.mark.parametrize("kill", range(KILLS))
+@pytest.mark.parametrize(
+    "kill", [pytest.param(kill, marks=[pytest.mark.long] * (kill % 3 > 0)) for kill in range(KILLS)]
+)
 def test_killed_at_any_moment_it_resumes_to_the_same_end(
     tmp_path: Path, undisturbed: tuple[dict[str, Any], float], kill: int
 ) -> None:
