@@ -47,6 +47,7 @@ def fill(visitor: Visitor, key: str, value: str) -> None:
     visitor.ready()
 
 
+@pytest.mark.timeout(900)  # it trains
 def test_train_watch_pause_reload_resume_stop_promote_and_open(visit: Visit) -> None:
     visitor = visit().open("lab", lab__data="alipay_sim")
     page = visitor.page

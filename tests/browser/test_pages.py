@@ -56,6 +56,7 @@ def marks(visitor: Visitor) -> list[int]:
     return found
 
 
+@pytest.mark.timeout(600)  # many pages
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (400, "dark")])
 def test_every_page_shows_its_content(visit: Visit, width: int, theme: str) -> None:
     """All pages narrow and dark; wide and light those that no other browser test opens so."""
