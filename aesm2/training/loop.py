@@ -182,6 +182,7 @@ class _Fit:
                     position.finished = enough or position.step >= last
                     self._save()
         if not position.finished:
+            self.meter.check(position.step)  # what is saved must be worth resuming
             self._save()
 
     def _record(self, bar: Progress, last: int) -> None:

@@ -337,6 +337,17 @@ def test_divergence_is_an_error_that_names_the_term(
     assert not Run(tmp_path / "run").checkpoint.exists()
 
 
+def test_a_run_that_diverged_is_not_saved_where_it_is_paused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = iter([False] * 4)
+    monkeypatch.setattr(Run, "halt_asked", lambda _: next(asked, True))
+    assert "training diverged by step 4" in error(
+        tmp_path, **(RARE | {"learning_rate": 1e38, "evaluate_every": 1000})
+    )
+    assert Run(tmp_path / "run").position() is None
+
+
 def test_a_group_for_each_level_must_fit_the_dataset(tmp_path: Path) -> None:
     model = {**small.CONFIG["model"], "scenario": [small.CONFIG["model"]["scenario"]] * 3}
     message = error(tmp_path, model=model)
