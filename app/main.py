@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from app import cache, state, story, widgets
+from app import cache, state, widgets
+from app.story import page as story
 
 st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
 cache.settle_imports()

@@ -5,7 +5,11 @@ import functools
 import streamlit as st
 
 from aesm2.routing.shares import restricted
-from app import atlas, atlas_cell, atlas_gates, cache, lens_gates, recipes, widgets
+from app import cache, recipes, widgets
+from app.atlas import cell as atlas_cell
+from app.atlas import gates as atlas_gates
+from app.atlas import page as atlas
+from app.lens import gates as lens_gates
 
 WHAT = (
     "For every row the model itself picks a few experts. Counted over many rows, the picks show"

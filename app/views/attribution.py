@@ -2,7 +2,12 @@
 
 import streamlit as st
 
-from app import attribution, attribution_row, attribution_slice, lens_row, lens_rows, widgets
+from app import widgets
+from app.attribution import page as attribution
+from app.attribution import row as attribution_row
+from app.attribution import slice as attribution_slice
+from app.lens import row as lens_row
+from app.lens import rows as lens_rows
 
 WHAT = (
     "Pick a row and something that the model computes for it: a prediction, the score an expert is"

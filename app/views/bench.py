@@ -2,7 +2,11 @@
 
 import streamlit as st
 
-from app import bench, bench_ablation, bench_charts, bench_regimes, studies
+from app import studies
+from app.bench import ablation as bench_ablation
+from app.bench import charts as bench_charts
+from app.bench import page as bench
+from app.bench import regimes as bench_regimes
 
 
 def page() -> None:

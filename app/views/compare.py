@@ -2,7 +2,12 @@
 
 import streamlit as st
 
-from app import atlas, compare, compare_predictions, compare_routing, compare_rule, widgets
+from app import widgets
+from app.atlas import page as atlas
+from app.compare import page as compare
+from app.compare import predictions as compare_predictions
+from app.compare import routing as compare_routing
+from app.compare import rule as compare_rule
 
 WHAT = (
     "Two trained models may use their experts alike and predict differently, or the other way"

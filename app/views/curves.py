@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from app import curves, curves_runs, widgets
+from app import widgets
+from app.curves import page as curves
+from app.curves import runs as curves_runs
 
 
 def page() -> None:

@@ -2,7 +2,11 @@
 
 import streamlit as st
 
-from app import data_about, data_drift, data_rows, data_tables, widgets
+from app import widgets
+from app.data import about as data_about
+from app.data import drift as data_drift
+from app.data import rows as data_rows
+from app.data import tables as data_tables
 
 
 def page() -> None:

@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from app import atlas, experts, experts_card, widgets
+from app import widgets
+from app.atlas import page as atlas
+from app.experts import card as experts_card
+from app.experts import page as experts
 
 WHAT = (
     "A layer's experts are numbered; nobody named them. Their rows say what they are for: who takes"

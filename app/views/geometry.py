@@ -4,7 +4,13 @@ import numpy as np
 import streamlit as st
 
 from aesm2.plots.ledger import ledger
-from app import atlas, geometry, geometry_calls, geometry_change, lens_row, lens_rows, widgets
+from app import widgets
+from app.atlas import page as atlas
+from app.geometry import calls as geometry_calls
+from app.geometry import change as geometry_change
+from app.geometry import page as geometry
+from app.lens import row as lens_row
+from app.lens import rows as lens_rows
 
 WHAT = (
     "Every expert has its own distribution over the gates, a point between “for this gate alone”"

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from app import home, home_rows, widgets
+from app import widgets
+from app.home import page as home
+from app.home import rows as home_rows
 
 
 def page() -> None:

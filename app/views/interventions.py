@@ -2,7 +2,10 @@
 
 import streamlit as st
 
-from app import atlas, interventions, interventions_rows, widgets
+from app import widgets
+from app.atlas import page as atlas
+from app.interventions import page as interventions
+from app.interventions import rows as interventions_rows
 
 WHAT = (
     "Choose experts in the model's stead and see what follows, for one row and for many. The model"

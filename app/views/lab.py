@@ -4,17 +4,14 @@ import streamlit as st
 
 from aesm2.lab.job import Job
 from aesm2.lab.records import read_history
-from app import (
-    lab,
-    lab_branch,
-    lab_compare,
-    lab_experts,
-    lab_live,
-    lab_result,
-    lab_setup,
-    state,
-    widgets,
-)
+from app import state, widgets
+from app.lab import branch as lab_branch
+from app.lab import compare as lab_compare
+from app.lab import experts as lab_experts
+from app.lab import live as lab_live
+from app.lab import page as lab
+from app.lab import result as lab_result
+from app.lab import setup as lab_setup
 
 PARTS = {"learning": "Learning", "experts": "Experts"}
 

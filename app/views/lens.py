@@ -4,7 +4,12 @@ import streamlit as st
 
 from aesm2.plots.ledger import ledger
 from aesm2.routing.counterfactual import answer
-from app import lens_door, lens_gates, lens_ledger, lens_row, lens_rows, recipes, widgets
+from app import recipes, widgets
+from app.lens import door as lens_door
+from app.lens import gates as lens_gates
+from app.lens import ledger as lens_ledger
+from app.lens import row as lens_row
+from app.lens import rows as lens_rows
 
 WHAT = (
     "Pick a row and see, layer by layer, which experts the model chose for it, why those, how much"

@@ -3,7 +3,12 @@
 import streamlit as st
 
 from aesm2.errors import InputError
-from app import cache, own, own_form, own_preview, own_save, own_source, widgets
+from app import cache, widgets
+from app.own import form as own_form
+from app.own import page as own
+from app.own import preview as own_preview
+from app.own import save as own_save
+from app.own import source as own_source
 
 WHAT = (
     "Bring a table. A draft says what each column is and why; change what it got wrong, watch what"

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from app import paper, paper_items, widgets
+from app import widgets
+from app.paper import items as paper_items
+from app.paper import page as paper
 
 WHAT = (
     "Every equation of the paper is computed once more for a row, in double precision and without"

@@ -2,7 +2,11 @@
 
 import streamlit as st
 
-from app import row_source, slices, slices_one, slices_saved, widgets
+from app import widgets
+from app.rows import source as row_source
+from app.slices import one as slices_one
+from app.slices import page as slices
+from app.slices import saved as slices_saved
 
 WHAT = (
     "Which rows does the model get wrong, predict too high or too low, or send to unusual experts?"

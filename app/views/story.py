@@ -1,6 +1,6 @@
 """Story: the model in eight steps, for those who run the business."""
 
-from app import story
+from app.story import page as story
 
 
 def page() -> None:

@@ -15,7 +15,8 @@ from aesm2.attribution import GateLogit, Probability, attribute, features_of, me
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.batch import Batch
 from aesm2.data.dataset import Dataset
-from app import attribution_slice, cache
+from app import cache
+from app.attribution import slice as attribution_slice
 from app.background import State
 from tests import small
 from tests.app.conftest import with_numbers

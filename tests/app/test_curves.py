@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 import aesm2
 from aesm2.config import AESM2Config, Config, MLPConfig, TrainingConfig
-from app import curves
-from app.curves_runs import Entry, default_comparison
+from app.curves import page as curves
+from app.curves.runs import Entry, default_comparison
 from tests import small
 from tests.app.conftest import with_numbers
 

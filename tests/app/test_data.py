@@ -17,7 +17,9 @@ from aesm2.data.dataset import SPLITS, Dataset, rows_of
 from aesm2.data.drift import scenario_drift
 from aesm2.plots.data import statistics_table, written_statistics
 from aesm2.plots.drift import ranked
-from app import cache, data_rows, data_tables
+from app import cache
+from app.data import rows as data_rows
+from app.data import tables as data_tables
 from tests import degenerate, small
 from tests.app.conftest import with_numbers
 

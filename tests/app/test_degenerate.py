@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import aesm2
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.counts import count, stored_counts
-from app import atlas
+from app.atlas import page as atlas
 from tests import degenerate
 from tests.app.test_data import charts, sound, table, texts
 

@@ -11,8 +11,10 @@ from streamlit.testing.v1 import AppTest
 from aesm2.checkpoint import load
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
-from app import lens, row_search, row_table
 from app.cache import RowSet
+from app.lens import page as lens
+from app.rows import search as row_search
+from app.rows import table as row_table
 from tests import small
 
 Start = Callable[..., AppTest]

@@ -14,7 +14,9 @@ from aesm2.data.dataset import Dataset
 from aesm2.data.description import read_description
 from aesm2.data.draft import draft
 from aesm2.errors import InputError
-from app import cache, own, own_form
+from app import cache
+from app.own import form as own_form
+from app.own import page as own
 from tests import small
 from tests.data.funnels import FUNNELS
 

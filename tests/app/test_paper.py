@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from aesm2.audit import EQUATIONS, EXHIBITS
-from app import paper
+from app.paper import page as paper
 from tests.app.conftest import with_numbers
 from tests.app.test_atlas import address, charts, pick, sound
 

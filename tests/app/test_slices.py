@@ -17,7 +17,10 @@ from aesm2.errors import InputError
 from aesm2.slices import Search, find, measured, sentence, within
 from aesm2.slices.measures import measure
 from aesm2.slices.saved import saved
-from app import cache, recipes, row_source, slices, upload
+from app import cache, recipes
+from app.rows import source as row_source
+from app.rows import upload
+from app.slices import page as slices
 from tests import small
 
 PAGE, LENS, ATLAS, DATA = (f"views/{name}.py" for name in ("slices", "lens", "atlas", "data"))

@@ -25,8 +25,12 @@ from aesm2.plots.rates import Panel
 from aesm2.routing.counterfactual import doors
 from aesm2.routing.highlights import highlights
 from aesm2.routing.knockout import knockouts
-from app import cache, story_evidence, story_limits, story_source, story_words
-from app.story_parts import CHAPTERS
+from app import cache
+from app.story import evidence as story_evidence
+from app.story import limits as story_limits
+from app.story import source as story_source
+from app.story import words as story_words
+from app.story.parts import CHAPTERS
 from tests import degenerate, small
 from tests.app.test_bench import evidence
 from tests.app.test_data import charts, sound, texts

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from aesm2.checkpoint import Checkpoint, load
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
-from app import upload
+from app.rows import upload
 from tests import small
 
 Start = Callable[..., AppTest]

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from app.story_parts import CHAPTERS
+from app.story.parts import CHAPTERS
 from tests.browser.conftest import IDLE, Visit, Visitor
 
 pytestmark = pytest.mark.xdist_group("browser")
