@@ -1,10 +1,12 @@
 """The app on a small dataset and small models, in this process."""
 
+import functools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from app import cache
@@ -21,6 +23,15 @@ def first_small_root(where: Path) -> Path:
     shutil.copytree(where / "plain" / "checkpoint", where / "checkpoints" / "plain")
     shutil.copytree(small.dataset(), where / "data_samples" / "shop")
     return where
+
+
+@pytest.fixture(scope="session", autouse=True)
+def components_sought_once() -> Iterator[None]:
+    """Every AppTest reads the metadata of all installed packages, which is most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(scope="session")
