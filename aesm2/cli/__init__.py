@@ -4,39 +4,64 @@ Every command exits with 0 on success, with 2 on input it cannot use, with one l
 where and what to do; with 1 where a check fails; and with 130 after Ctrl-C.
 """
 
+import importlib
 import sys
+from collections import UserDict
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from aesm2.cli import audit, data, evidence, models, regimes
 from aesm2.cli.common import say
 from aesm2.errors import InputError
 
-app = typer.Typer(
-    help="AESM²: automatic expert selection for multi-scenario and multi-task ranking.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("train")(models.train_command)
-app.command("estimate")(models.estimate_command)
-app.command("evaluate")(models.evaluate)
-app.command("trace")(models.trace_command)
-app.command("info")(models.info)
-app.command("selfcheck")(models.selfcheck_command)
-app.command("audit")(audit.audit_command)
-app.command("export")(models.export)
-app.command("import")(models.import_command)
-app.command("describe")(data.describe)
-app.command("prepare")(data.prepare_command)
-app.command("simulate")(data.simulate_command)
-app.command("recover")(data.recover)
-app.command("compare")(evidence.compare)
-app.command("replay")(evidence.replay_command)
-app.command("transfer")(evidence.transfer_command)
-app.command("ablate")(evidence.ablate)
-app.command("reproduce")(evidence.reproduce)
-app.command("report")(evidence.report_command)
-app.command("regimes")(regimes.regimes_command)
+COMMANDS = {  # name: where its function is, imported once it is asked for
+    "train": "models.train_command",
+    "estimate": "lab.estimate_command",
+    "evaluate": "models.evaluate",
+    "trace": "models.trace_command",
+    "info": "models.info",
+    "selfcheck": "models.selfcheck_command",
+    "audit": "audit.audit_command",
+    "export": "lab.export",
+    "import": "lab.import_command",
+    "describe": "data.describe",
+    "prepare": "data.prepare_command",
+    "simulate": "data.simulate_command",
+    "recover": "data.recover",
+    "compare": "evidence.compare",
+    "replay": "evidence.replay_command",
+    "transfer": "evidence.transfer_command",
+    "ablate": "evidence.ablate",
+    "reproduce": "evidence.reproduce",
+    "report": "evidence.report_command",
+    "regimes": "regimes.regimes_command",
+}
+
+
+class _Commands(UserDict[str, Any]):
+    """COMMANDS, each made where it is first looked up."""
+
+    def __getitem__(self, name: str) -> Any:  # a command
+        module, _, function = super().__getitem__(name).partition(".")
+        alone = typer.Typer(add_completion=False)
+        found = getattr(importlib.import_module(f"aesm2.cli.{module}"), function)
+        alone.command(name)(found)
+        return typer.main.get_command(alone)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands(COMMANDS)
+
+
+app = typer.Typer(cls=_Group, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _aesm2() -> None:
+    """AESM²: automatic expert selection for multi-scenario and multi-task ranking."""
 
 
 def main() -> None:

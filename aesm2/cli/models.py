@@ -1,6 +1,5 @@
-"""Commands on models: train, estimate, evaluate, trace, info, selfcheck, export, import."""
+"""Commands on models: train, evaluate, trace, info, selfcheck."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -19,10 +18,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.data.encoder import require_columns
 from aesm2.data.scenarios import OVERALL
 from aesm2.errors import InputError
-from aesm2.files import write_atomically
 from aesm2.inference import CHUNK
-from aesm2.lab.archive import pack, unpack
-from aesm2.lab.estimate import estimate
 from aesm2.plots.style import provenance
 from aesm2.selfcheck import selfcheck
 from aesm2.training.loop import Interrupted, train
@@ -60,38 +56,6 @@ def train_command(
         raise typer.Exit(130) from None
     _print_metrics(load(path, "cpu").evaluation.query("split == 'test'"))
     say(f"checkpoint: {path}")
-
-
-def estimate_command(
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder, or its dataset.toml")],
-    config: Annotated[Path, typer.Option(help="Configuration, e.g. configs/kuairand.toml")],
-    device: Device = "auto",
-) -> None:
-    """Tell as JSON how long a training would take and how much memory, from a few steps of it."""
-    found = estimate(Dataset.open(dataset), read_config(config), device)
-    sys.stdout.write(json.dumps(found.to_json()) + "\n")
-
-
-def export(
-    checkpoint: Folder,
-    out: Annotated[Path, typer.Argument(help="Zip file to write")],
-) -> None:
-    """Write a checkpoint as one zip file, verified."""
-    write_atomically(out, pack(checkpoint))
-    say(f"checkpoint: {out}")
-
-
-def import_command(
-    file: Annotated[Path, typer.Argument(help="A zip file that `aesm2 export` wrote")],
-    out: Annotated[Path, typer.Argument(help="Folder to make, e.g. checkpoints/mine")],
-) -> None:
-    """Unpack a checkpoint into a new folder, which is there verified or not at all."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
-    opened = unpack(content, out)
-    say(f"checkpoint: {opened.path}")
 
 
 def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:
