@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aesm2.evidence.paper import published
@@ -37,6 +37,7 @@ def test_by_hand() -> None:
     assert line(found, "c", "a") == [2, 2, 0, False]
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3), min_size=2, max_size=4),
     st.integers(0, 3),

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aesm2.evidence.standings import (
@@ -100,6 +100,7 @@ def test_the_verdict_counts_the_cells() -> None:
     )
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_outcomes_are_those_of_a_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -186,6 +186,7 @@ def test_a_branch_that_is_past_its_end_takes_one_step_and_ends(lab: Lab) -> None
     assert branch.position().step == first.position().step + 1
 
 
+@pytest.mark.long
 def test_a_branch_from_the_best_measurement_has_its_weights_and_its_history(lab: Lab) -> None:
     first = submit(lab, "first", epochs=6, learning_rate=0.3)  # it gets worse before it ends
     worker.work(lab, "cpu")
@@ -219,6 +220,7 @@ def test_a_run_that_ran_out_of_memory_goes_on_with_half_the_batch(lab: Lab) -> N
     assert again.position().step == -(-364 // 32)
 
 
+@pytest.mark.long
 def test_a_diverged_run_goes_on_from_where_all_was_finite(lab: Lab) -> None:
     job = submit(lab, "wild", epochs=2)
     worker.work(lab, "cpu")
