@@ -60,10 +60,10 @@ def auxiliary_terms(
     specific, shared = [like.new_zeros(0)], [like.new_zeros(0)]
     for routing in routings:
         chosen = routing.selection
-        rows = len(routing.gate_logits) if rows is None else rows
+        count = len(routing.gate_logits) if rows is None else rows
         gates = len(chosen.specific) if chosen.specific.dim() == 3 else 1  # tasks of a task layer
-        specific.append((chosen.kl_specific * chosen.specific).sum().view(1) / rows)
-        shared.append((chosen.kl_shared * chosen.shared).sum().view(1) * gates / rows)
+        specific.append((chosen.kl_specific * chosen.specific).sum().view(1) / count)
+        shared.append((chosen.kl_shared * chosen.shared).sum().view(1) * gates / count)
     return torch.cat(specific), torch.cat(shared)
 
 

@@ -58,7 +58,6 @@ def standard_normal(like: Tensor, source: torch.Generator | Draw) -> Tensor:
     # Numbers are drawn in the order of memory, so the whole batch has to lie as the share does. Of
     # equal strides that of the gates comes first: one row alone does not show which is the outer.
     strides = like.stride()
-    strides = like.stride()
     order = sorted((2, 0, 1), key=lambda axis: -strides[axis])
     shape = (source.rows, *like.shape[1:])
     whole = like.new_empty([shape[axis] for axis in order])

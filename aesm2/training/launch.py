@@ -172,14 +172,18 @@ def _launching() -> Iterator[None]:
     """Prepare this process to launch others, and take back what was changed for that."""
     multiprocessing.set_forkserver_preload([__name__])
     # With one store for both, half of the restarted runs waited for one another without end.
-    name, log = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", logging.getLogger("torch.distributed.elastic")
-    before, level = os.environ.get(name), log.level
+    name = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+    before = os.environ.get(name)
     os.environ[name] = "1"
-    log.setLevel(logging.CRITICAL)  # the processes say in one line what it says in forty
+    logs = [logging.getLogger(f"torch.{of}") for of in ("distributed.elastic", "multiprocessing")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.CRITICAL)  # the processes say in one line what these say in forty
     try:
         yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
         del os.environ[name]
         if before is not None:
             os.environ[name] = before
