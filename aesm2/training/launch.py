@@ -80,7 +80,12 @@ def train_together(work: Work, processes: int, restarts: int = 3) -> Path:
     """
     own_device(work.device, 0, processes)
     folder = Path(work.folder)
-    with interrupts(Run(folder).ask_to_halt), _launching():
+
+    def halt() -> None:
+        folder.mkdir(parents=True, exist_ok=True)  # it may be early: they are still reading
+        Run(folder).ask_to_halt()
+
+    with interrupts(halt), _launching():
         return _launched(work, processes, restarts).checkpoint(folder)
 
 

@@ -117,7 +117,7 @@ def _settled(run: Run, dataset: Dataset, config: Config | None, resume: bool) ->
 
 def _stops(group: Group) -> contextlib.AbstractContextManager[list[int]]:
     # A launcher passes on the Ctrl-C that the terminal has sent to all.
-    return interrupts(together=0.0 if group.size == 1 else 1.0)
+    return interrupts() if group.size == 1 else interrupts(together=1.0)
 
 
 def _begin(

@@ -117,7 +117,6 @@ class Run:
 
     def ask_to_halt(self) -> None:
         """Ask whoever trains here to stop after the step in hand."""
-        self._make()
         (self.folder / HALT).touch()
 
     def halt_asked(self) -> bool:

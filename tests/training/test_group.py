@@ -240,6 +240,7 @@ def test_a_launch_that_is_started_again_goes_on_with_its_run(tmp_path: Path) -> 
     """And leaves what was asked of it: it halts at once where that was asked before."""
     opened, run = Dataset.open(small.dataset()), Run(tmp_path / "run")
     options = {"device": "cpu", "progress": False, "launch": "a"}
+    run.folder.mkdir()
     run.ask_to_halt()
     for _ in range(2):
         with pytest.raises(Interrupted):
