@@ -5,8 +5,8 @@
     python -m benchmarks.scale --only processes --rounds 5
     python -m benchmarks.scale --only memory --rows 1000000
 
-Each size of the table is measured in a process of its own. One that needs more than what is free, as
-computed, is not tried, and says so. Its steps are timed by the clock of the processor.
+Each size of the table is measured in a process of its own, by the clock of the processor. One that
+by computation needs more than what is free is not tried, and says so.
 """
 
 import argparse

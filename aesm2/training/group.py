@@ -13,7 +13,6 @@ the rows of a batch are spread.
 import contextlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -231,9 +230,7 @@ def joined(device: str) -> Iterator[Group]:
         torch.cuda.set_device(own)
     dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        with warnings.catch_warnings():  # an axis of one value may have any stride
-            warnings.filterwarnings("ignore", message="Grad strides do not match")
-            yield Group(dist.get_rank(), dist.get_world_size(), own)
+        yield Group(dist.get_rank(), dist.get_world_size(), own)
     finally:
         dist.destroy_process_group()
 

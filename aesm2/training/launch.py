@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -95,10 +96,12 @@ def outcome(work: Work, group: Group) -> Outcome:
     What is raised all the same is worth another start.
     """
     try:
-        train(
-            Dataset.open(work.dataset), work.configured, Path(work.folder), work.resume,
-            work.device, work.progress, work.tensorboard, work.save_every, group, work.launch,
-        )  # fmt: skip
+        with warnings.catch_warnings():  # an axis of one value may have any stride
+            warnings.filterwarnings("ignore", message="Grad strides do not match")
+            train(
+                Dataset.open(work.dataset), work.configured, Path(work.folder), work.resume,
+                work.device, work.progress, work.tensorboard, work.save_every, group, work.launch,
+            )  # fmt: skip
     except Interrupted:
         return Outcome(interrupted=True)
     except InputError as error:

@@ -17,6 +17,7 @@ from aesm2.config import Config
 from aesm2.lock import holder
 from aesm2.training.launch import Work, train_together
 from aesm2.training.loop import Interrupted
+from aesm2.training.ray_engine import train_on_ray
 from aesm2.training.run import LOCK, Run
 from tests import small
 from tests.training.test_run import toml
@@ -217,3 +218,15 @@ def test_torchrun_starts_the_same_training(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("checkpoint: ") == 1
     same_weights(tmp_path / "one" / "run", tmp_path / "two" / "run")
+
+
+@pytest.mark.long
+def test_ray_trains_the_same_and_places_a_killed_process_anew(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs the extra: pip install 'aesm2[ray]'")
+    folder, killed = tmp_path / "two" / "run", list[int]()
+    small.fit(tmp_path / "one" / "run", small.config(**LONG))
+    kill = meanwhile(lambda: step(folder) >= 4, lambda: kill_the_leader(folder, killed))
+    train_on_ray(work(small.dataset(), folder, small.config(**LONG)), 2, 2)
+    kill.join()
+    assert len(killed) == 1
+    same_weights(tmp_path / "one" / "run", folder)
