@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,26 +100,20 @@ def step_of_table(values: int, dim: int, seed: int) -> dict[str, float]:
     }
 
 
-def table_sizes(sizes: Sequence[int], dims: Sequence[int], seed: int) -> str:
+def table_sizes(sizes: Sequence[int], dims: Sequence[int], seed: int) -> Iterator[str]:
     """Time a step and measure the peak for every size of the table, each in its own process."""
-    lines = []
-    for dim in dims:
-        for values in sizes:
-            computed = needed(values, dim)
-            line = [f"{values:,}", dim, f"{computed:.2f}"]
-            if computed > 0.9 * free():
-                line += [f"not tried: {free():.0f} GiB are free", ""]
-            else:
-                found = in_own_process("--one-table", str(values), str(dim), str(seed))
-                if found is None:
-                    line += ["ended: the memory was full", ""]
-                else:
-                    line += [
-                        f"{found['peak'] - found['before']:.2f}",
-                        f"{1000 * found['seconds']:.0f}",
-                    ]
-            lines.append(line)
-    return table(["values", "dim", "GiB computed", "GiB measured", "ms a step"], lines, words=0)
+    columns = ["values", "dim", "GiB computed", "GiB measured", "ms a step"]
+    yield table(columns, [], words=0)
+    for dim, values in itertools.product(dims, sizes):
+        computed = needed(values, dim)
+        line = [f"{values:,}", dim, f"{computed:.2f}"]
+        if computed > 0.9 * free():
+            line += [f"not tried: {free():.0f} GiB are free", ""]
+        elif (found := in_own_process("--one-table", str(values), str(dim), str(seed))) is None:
+            line += ["ended: most likely the memory was full", ""]
+        else:
+            line += [f"{found['peak'] - found['before']:.2f}", f"{1000 * found['seconds']:.0f}"]
+        yield "| " + " | ".join(map(str, line)) + " |"
 
 
 def in_own_process(*arguments: str) -> dict[str, float] | None:
@@ -231,7 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"\nThe embedding table: {FIELDS} fields, batch {BATCH:,}, one thread; GiB of weights,"
         )
         print("gradient and Adam's two moments\n")
-        print(table_sizes(sizes, asked.dims, asked.seed), flush=True)
+        for line in table_sizes(sizes, asked.dims, asked.seed):  # each as soon as it is known
+            print(line, flush=True)
     if asked.only in (None, "processes"):
         print(f"\nProcesses of one thread each: global batch {BATCH:,}, {asked.rounds} rounds\n")
         print(processes(asked.rows, asked.rounds, asked.processes), flush=True)

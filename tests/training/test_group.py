@@ -28,7 +28,7 @@ from aesm2.training.rows import Share, read_rows
 from aesm2.training.run import Run
 from tests import small
 from tests.models import cases
-from tests.models.test_properties import BOTH, SCHEMA
+from tests.models.test_properties import CONFIGS, SCHEMA
 from tests.training.test_together import without_history
 
 ROWS = 40
@@ -40,9 +40,7 @@ def shares(rows: int, seed: int = 0) -> list[torch.Tensor]:
     return [(owner == process).nonzero().squeeze(1) for process in range(3)]
 
 
-@pytest.mark.parametrize(
-    "config", [c for c in BOTH if c.name != "star"], ids=lambda c: f"{c.name}{c.scenario_features}"
-)
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.name != "star"], ids=lambda c: c.name)
 def test_what_shares_of_a_batch_add_up_to_is_the_batch(config: ModelConfig) -> None:
     """Loss terms and the gradient of every parameter; that of a share without rows is zero."""
     model, batch = cases.spread(build(config, SCHEMA)).double().train(), cases.batch(SCHEMA, ROWS)
