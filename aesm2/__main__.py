@@ -1,4 +1,4 @@
-"""`python -m aesm2`, which is what `torchrun -m aesm2` starts."""
+"""`python -m aesm2`, which is what `torchrun -m -- aesm2` starts."""
 
 from aesm2.cli import main
 

@@ -211,7 +211,7 @@ def test_torchrun_starts_the_same_training(tmp_path: Path) -> None:
     written.write_text(toml(small.config(**UNEVEN)), encoding="utf-8")
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "aesm2", "train", small.dataset(), "--config", written, "--device", "cpu",
+        "-m", "--", "aesm2", "train", small.dataset(), "--config", written, "--device", "cpu",
         "--run", tmp_path / "two" / "run",
     ]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
