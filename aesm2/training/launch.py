@@ -126,8 +126,9 @@ def _process(work: Work, environment: dict[str, str]) -> dict[str, object]:
         with joined(work.device) as group:
             return asdict(outcome(work, group))
     except Exception as error:  # another process has died, or this is worth another start
-        words = str(error).splitlines() or [""]
-        sys.stderr.write(f"process {rank}: {type(error).__name__}: {words[0]}\n")
+        words = (str(error).splitlines() or [""])[0]
+        if "by peer" not in words:  # "connection closed by peer": what that one has died of counts
+            sys.stderr.write(f"process {rank}: {type(error).__name__}: {words}\n")
         raise
 
 
