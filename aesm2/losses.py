@@ -11,7 +11,7 @@ from aesm2.models.output import Output
 
 
 class LossTerms(NamedTuple):
-    """Means over the rows of a batch.
+    """Means over the rows of a batch; of a share of them, what it adds to those of the batch.
 
     tasks: L_k of each task (Eq. 19), (tasks,), summed over the rows that have its label and divided
     by all rows, so that a row weighs the same whatever its batch. specific, shared: Σ_{k ∈ E} KL of
@@ -32,11 +32,14 @@ class LossTerms(NamedTuple):
         return loss
 
 
-def loss_terms(output: Output, labels: Tensor) -> LossTerms:
-    """Compute every term for one batch; labels: (rows, tasks) of 0 and 1, NaN where unknown."""
-    known = ~labels.isnan()
-    tasks = (cross_entropy(output.log_probability, labels.nan_to_num(0)) * known).mean(0)
-    specific, shared = auxiliary_terms(output.routings, output.logits)
+def loss_terms(output: Output, labels: Tensor, rows: int | None = None) -> LossTerms:
+    """Compute every term for one batch; labels: (rows, tasks) of 0 and 1, NaN where unknown.
+
+    rows: what the sums are divided by; those of the whole batch where these are a share of it.
+    """
+    rows, known = len(labels) if rows is None else rows, ~labels.isnan()
+    tasks = (cross_entropy(output.log_probability, labels.nan_to_num(0)) * known).sum(0) / rows
+    specific, shared = auxiliary_terms(output.routings, output.logits, rows)
     return LossTerms(tasks, specific, shared)
 
 
@@ -45,7 +48,9 @@ def cross_entropy(log_probability: Tensor, labels: Tensor) -> Tensor:
     return -(labels * log_probability + (1 - labels) * log1mexp(log_probability))
 
 
-def auxiliary_terms(routings: Sequence[Routing], like: Tensor) -> tuple[Tensor, Tensor]:
+def auxiliary_terms(
+    routings: Sequence[Routing], like: Tensor, rows: int | None = None
+) -> tuple[Tensor, Tensor]:
     """L_sp and L_sh of every layer (Eq. 20), averaged over rows: two (layers,) tensors.
 
     Summed over the chosen experts. A task layer sums over its tasks too, since the paper adds up
@@ -55,10 +60,10 @@ def auxiliary_terms(routings: Sequence[Routing], like: Tensor) -> tuple[Tensor, 
     specific, shared = [like.new_zeros(0)], [like.new_zeros(0)]
     for routing in routings:
         chosen = routing.selection
-        rows = routing.gate_logits.shape[0]
-        gates = chosen.specific[..., 0].numel() // rows  # 1, or the number of tasks
-        specific.append((chosen.kl_specific * chosen.specific).sum().view(1) / rows)
-        shared.append((chosen.kl_shared * chosen.shared).sum().view(1) * gates / rows)
+        count = len(routing.gate_logits) if rows is None else rows
+        gates = len(chosen.specific) if chosen.specific.dim() == 3 else 1  # tasks of a task layer
+        specific.append((chosen.kl_specific * chosen.specific).sum().view(1) / count)
+        shared.append((chosen.kl_shared * chosen.shared).sum().view(1) * gates / count)
     return torch.cat(specific), torch.cat(shared)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,10 @@ from aesm2.errors import InputError
 from aesm2.inference import CHUNK
 from aesm2.plots.style import provenance
 from aesm2.selfcheck import selfcheck
-from aesm2.training.loop import Interrupted, train
+from aesm2.training.engines import Engine, launch_name, train_by
+from aesm2.training.group import joined, launched
+from aesm2.training.launch import Work, outcome
+from aesm2.training.loop import Interrupted
 
 
 def train_command(
@@ -38,24 +42,63 @@ def train_command(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write event files as well, to RUN/tensorboard")
     ] = False,
-) -> None:
-    """Train a model; Ctrl-C stops it, keeping a checkpoint of the best weights so far."""
+    processes: Annotated[
+        int, typer.Option(help="Processes that train together, a GPU each if there are any", min=1)
+    ] = 1,
+    engine: Annotated[
+        Engine, typer.Option(help="What starts several: torch's launcher, on this machine, or Ray")
+    ] = Engine.TORCH,
+    max_restarts: Annotated[
+        int, typer.Option(help="How often all start again after a process died", min=0)
+    ] = 3,
+    save_every: Annotated[
+        int | None, typer.Option(help="Steps between savings of the state, beside those at"
+                                 " measurements", min=1)
+    ] = None,
+) -> None:  # fmt: skip
+    """Train a model; Ctrl-C stops it, keeping a checkpoint of the best weights so far.
+
+    Under torchrun it is one of the processes that torchrun started.
+    """
     configured = read_config(config) if config else None
     if seed is not None:
         if configured is None:
             raise InputError("--seed needs --config")
         training = configured.training.model_copy(update={"seed": seed})
         configured = configured.model_copy(update={"training": training})
+    Dataset.open(dataset)
+    work = Work(
+        str(dataset), str(run), None if configured is None else configured.model_dump_json(),
+        resume, device, True, tensorboard, save_every,
+    )  # fmt: skip
+    if launched():
+        if processes > 1 or engine is Engine.RAY:
+            raise InputError("torchrun has started the processes: leave out --processes, --engine")
+        _be_one(work)
+        return
     try:
-        path = train(
-            Dataset.open(dataset), configured, run, resume, device, tensorboard=tensorboard
-        )
+        path = train_by(engine, processes, max_restarts, work)
     except Interrupted:
         say(f"stopped; the best weights so far are in {run / 'checkpoint'}")
         say(f"go on with: aesm2 train {dataset} --run {run} --resume")
         raise typer.Exit(130) from None
     _print_metrics(load(path, "cpu").evaluation.query("split == 'test'"))
     say(f"checkpoint: {path}")
+
+
+def _be_one(work: Work) -> None:
+    """Be one of the processes of torchrun; the leader speaks for all.
+
+    It ends with 0 also where it was halted, since torchrun starts again what ends otherwise.
+    """
+    with joined(work.device) as group:
+        ended = outcome(replace(work, launch=launch_name()), group)
+        if not group.leader:
+            raise typer.Exit(2 if ended.said else 0)
+        try:
+            say(f"checkpoint: {ended.checkpoint(Path(work.folder))}")
+        except Interrupted:
+            say(f"stopped; the best weights so far are in {work.folder}/checkpoint")
 
 
 def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:

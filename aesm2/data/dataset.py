@@ -1,6 +1,7 @@
 """A dataset on disk: its description, its rows, its splits."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -48,12 +49,27 @@ class Dataset:
         The index is the row's number in the source table: it names the row for good.
         `split` is "train", "validation", "test", or missing for rows in none of them.
         """
-        described, source = self.description, self.description.source
+        source = self.description.source
         frame = read_table(self.folder / source.table)
         if frame.empty:
             raise InputError(f"{self.folder / source.table}: no rows")
-        for join in source.join:
-            frame = _join(frame, read_table(self.folder / join.table), join.on, join.table)
+        frame = self.completed(frame, self.joined_tables())
+        if frame.empty:
+            raise InputError(f"{self.folder / source.table}: no rows left after source.keep")
+        return frame
+
+    def joined_tables(self) -> list[pd.DataFrame]:
+        """Read the tables that are joined to the log."""
+        return [read_table(self.folder / join.table) for join in self.description.source.join]
+
+    def completed(self, frame: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """Make rows of the log as `frame` returns them, which may leave none.
+
+        Without history it may be a part of the log. tables: see `joined_tables`.
+        """
+        described, source = self.description, self.description.source
+        for join, table in zip(source.join, tables, strict=True):
+            frame = _join(frame, table, join.on, join.table)
         frame = cleaned(frame, source)
         require_columns(frame, list(source.keep), "source.keep: the table")
         if described.history:
@@ -65,8 +81,6 @@ class Dataset:
             frame = pd.concat(blocks, axis=1)
         for column, values in source.keep.items():
             frame = frame[frame[column].isin(values)]
-        if frame.empty:
-            raise InputError(f"{self.folder / source.table}: no rows left after source.keep")
         return frame.assign(split=self._split(frame))
 
     def split(self, name: SplitName) -> pd.DataFrame:
@@ -87,8 +101,13 @@ def rows_of(frame: pd.DataFrame, name: SplitName) -> pd.DataFrame:
     """Rows of one split of `Dataset.frame`; InputError where there are none."""
     rows = frame[frame["split"] == name]
     if rows.empty:
-        raise InputError(f"the {name} split has no rows: check [split] in dataset.toml")
+        raise no_rows(name)
     return rows
+
+
+def no_rows(name: SplitName) -> InputError:
+    """Return the error that says that a split is empty."""
+    return InputError(f"the {name} split has no rows: check [split] in dataset.toml")
 
 
 def _join(frame: pd.DataFrame, table: pd.DataFrame, on: str, name: str) -> pd.DataFrame:

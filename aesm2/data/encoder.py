@@ -17,6 +17,32 @@ from aesm2.layers.embedding import FIRST_VALUE, MISSING, UNSEEN
 
 
 @dataclass(frozen=True)
+class Seen:
+    """All that an encoder learns from.
+
+    counts: how often each value of a categorical feature occurs, by its text. numbers: the values
+    of a numeric feature in the order of the rows, NaN where missing.
+    """
+
+    counts: Mapping[str, pd.Series]
+    numbers: Mapping[str, np.ndarray]
+
+    @staticmethod
+    def in_rows(description: Description, training: pd.DataFrame) -> "Seen":
+        """Collect it from rows of the training split."""
+        require_columns(training, description.input_columns, "the training split")
+        counts: dict[str, pd.Series] = {}
+        numbers: dict[str, np.ndarray] = {}
+        for name, feature in description.fields.items():
+            column = training[feature.column or name]
+            if feature.kind == "categorical":
+                counts[name] = as_text(column).value_counts()
+            else:
+                numbers[name] = as_numbers(column, name)
+        return Seen(counts, numbers)
+
+
+@dataclass(frozen=True)
 class Encoder:
     """How each feature becomes an index.
 
@@ -33,16 +59,19 @@ class Encoder:
     @staticmethod
     def fit(description: Description, training: pd.DataFrame) -> "Encoder":
         """Learn vocabularies and quantile edges from the rows of the training split only."""
-        require_columns(training, description.input_columns, "the training split")
+        return Encoder.learnt(description, Seen.in_rows(description, training))
+
+    @staticmethod
+    def learnt(description: Description, seen: "Seen") -> "Encoder":
+        """Learn vocabularies and quantile edges from what was seen in the training split."""
         categories: dict[str, tuple[str, ...]] = {}
         edges: dict[str, tuple[float, ...]] = {}
         for name, feature in description.fields.items():
-            column = training[feature.column or name]
             if feature.kind == "categorical":
-                counts = as_text(column).value_counts()
+                counts = seen.counts[name]
                 categories[name] = tuple(sorted(counts.index[counts >= feature.min_count]))
             else:
-                edges[name] = _quantile_edges(as_numbers(column, name), feature.buckets)
+                edges[name] = _quantile_edges(seen.numbers[name], feature.buckets)
         return Encoder(description, categories, edges)
 
     @property

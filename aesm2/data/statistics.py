@@ -19,11 +19,16 @@ def scenario_statistics(batches: Mapping[SplitName, Batch], schema: Schema) -> p
     label for has two more: TASK:labelled, the rows that have one, and TASK:given, those of them
     that are positive in the task it follows. Scenarios without rows are left out.
     """
-    parts = []
     for split, batch in batches.items():
         if batch.labels is None:
             raise ValueError(f"the {split} rows have no labels")
-        parts.append(_lines(count(batch, schema)).assign(split=split))
+    return statistics_of({split: count(batch, schema) for split, batch in batches.items()})
+
+
+def statistics_of(counts: Mapping[SplitName, Counts]) -> pd.DataFrame:
+    """Return `scenario_statistics` of rows that were counted before."""
+    parts = [_lines(counted).assign(split=split) for split, counted in counts.items()]
+    schema = next(iter(counts.values())).schema
     statistics = pd.concat(parts, ignore_index=True)
     columns = ["split", *schema.level_names, IMPRESSIONS, *schema.tasks]
     for task in schema.tasks:

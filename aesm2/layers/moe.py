@@ -28,16 +28,41 @@ class Routing(NamedTuple):
     output: Tensor
 
 
+class Draw(NamedTuple):
+    """Where the noise of some rows of a batch comes from: the same as in the whole batch.
+
+    rows: of the whole batch. places: which of them these are, (share,) integer.
+    """
+
+    generator: torch.Generator
+    rows: int
+    places: Tensor
+
+
 class GateNoise(NamedTuple):
-    """Gaussian noise η of Eq. 8: standard deviation `scale` · n, drawn from `generator`."""
+    """Gaussian noise η of Eq. 8: standard deviation `scale` · n, drawn from `source`."""
 
     scale: float
-    generator: torch.Generator
+    source: torch.Generator | Draw
 
     def added_to(self, gate_logits: Tensor) -> Tensor:
         """Return gate_logits + η, (rows, n, m)."""
-        noise = torch.empty_like(gate_logits).normal_(generator=self.generator)
+        noise = standard_normal(gate_logits, self.source)
         return gate_logits + self.scale * gate_logits.shape[1] * noise
+
+
+def standard_normal(like: Tensor, source: torch.Generator | Draw) -> Tensor:
+    """Draw independent normal numbers, (rows, n, m), for the rows of a batch or a share of them."""
+    if isinstance(source, torch.Generator):
+        return torch.empty_like(like).normal_(generator=source)
+    # Numbers are drawn in the order of memory, so the whole batch has to lie as the share does. Of
+    # equal strides that of the gates comes first: one row alone does not show which is the outer.
+    strides = like.stride()
+    order = sorted((2, 0, 1), key=lambda axis: -strides[axis])
+    shape = (source.rows, *like.shape[1:])
+    whole = like.new_empty([shape[axis] for axis in order])
+    whole = whole.permute([order.index(axis) for axis in range(3)])
+    return whole.normal_(generator=source.generator).index_select(0, source.places)
 
 
 class ScenarioLayer(nn.Module):

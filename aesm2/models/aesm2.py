@@ -14,7 +14,7 @@ from aesm2.config import AESM2Config, per_level
 from aesm2.data.batch import Batch
 from aesm2.data.schema import Schema
 from aesm2.layers.embedding import FieldEmbedding
-from aesm2.layers.moe import GateNoise, Routing, ScenarioLayer, TaskLayer
+from aesm2.layers.moe import Draw, GateNoise, Routing, ScenarioLayer, TaskLayer
 from aesm2.layers.selection import Gates, Intervene, Selection
 from aesm2.layers.towers import Towers
 from aesm2.models.output import Output, along_chain
@@ -61,14 +61,15 @@ class AESM2(nn.Module):
     def forward(
         self,
         batch: Batch,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Draw | None = None,
         intervene: InterveneIn | None = None,
     ) -> Output:
         """Predict every task for every row.
 
         generator: source of the noise of Eq. 8; needed in training mode where noise_scale > 0,
-        and ignored in evaluation mode. intervene: called with a layer's number and its gates, it
-        chooses instead of `select`; see `aesm2.routing.interventions`.
+        and ignored in evaluation mode; a Draw where the batch is part of a larger one.
+        intervene: called with a layer's number and its gates, it chooses instead of `select`; see
+        `aesm2.routing.interventions`.
         """
         x = self.embedding(batch.fields)
         return self.from_embedding(x, batch.scenarios, generator, intervene)
@@ -77,7 +78,7 @@ class AESM2(nn.Module):
         self,
         x: Tensor,
         scenarios: Tensor,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Draw | None = None,
         intervene: InterveneIn | None = None,
     ) -> Output:
         """Predict from the embedded fields x, (rows, fields · dim), and scenarios, (rows, L)."""
@@ -90,7 +91,7 @@ class AESM2(nn.Module):
         first: int,
         x: Tensor,
         scenarios: Tensor,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Draw | None = None,
         intervene: InterveneIn | None = None,
     ) -> Output:
         """Predict from the input of layer number `first`, running it and those after it.
@@ -129,7 +130,7 @@ class AESM2(nn.Module):
     def _embedded(self, scenarios: Tensor) -> list[Tensor]:
         return [e(scenarios[:, level]) for level, e in enumerate(self.scenario_embedding)]
 
-    def _noise(self, generator: torch.Generator | None) -> GateNoise | None:
+    def _noise(self, generator: torch.Generator | Draw | None) -> GateNoise | None:
         if not self.training or self.config.noise_scale == 0:
             return None
         if generator is None:

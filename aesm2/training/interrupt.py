@@ -2,19 +2,29 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
 @contextlib.contextmanager
-def interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C instead of raising it: the list is no longer empty. A second one raises."""
+def interrupts(
+    then: Callable[[], None] = lambda: None, together: float = 0.0
+) -> Iterator[list[int]]:
+    """Collect Ctrl-C instead of raising it: the list is no longer empty. A second one raises.
+
+    then: what else to do at the first. together: seconds within which others are the same one.
+    """
     received: list[int] = []
+    first = [0.0]
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if received:
+        if received and time.monotonic() - first[0] > together:
             raise KeyboardInterrupt
-        received.append(number)
+        if not received:
+            received.append(number)
+            first[0] = time.monotonic()
+            then()
 
     try:
         previous = signal.signal(signal.SIGINT, handle)

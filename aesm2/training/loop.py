@@ -2,6 +2,10 @@
 
 A run is repeatable: initial weights, the order of rows and the gate noise come from the seed and
 the step alone, so that a resumed run ends in the same weights as an undisturbed one.
+
+Several processes (see `aesm2.training.group`) take the steps of one together: each computes those
+rows of the batch that it holds, with the noise of their places in it, and divides by the rows of
+the whole batch, so that losses and gradients add up to those of one process.
 """
 
 import contextlib
@@ -17,19 +21,20 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from aesm2 import card, checkpoint
-from aesm2.config import Config, TrainingConfig
+from aesm2.config import Config, TrainingConfig, parse
 from aesm2.data.batch import Batch
-from aesm2.data.dataset import SPLITS, Dataset, SplitName, rows_of
-from aesm2.data.encoder import Encoder
-from aesm2.data.statistics import scenario_statistics
+from aesm2.data.dataset import Dataset, SplitName
+from aesm2.data.statistics import statistics_of
 from aesm2.device import resolve_device
 from aesm2.errors import InputError
 from aesm2.evaluation import evaluate, measure, overall_score
 from aesm2.inference import outputs
+from aesm2.layers.moe import Draw
+from aesm2.layers.partitioned_norm import PartitionedNorm
 from aesm2.losses import LossTerms, loss_terms
 from aesm2.models import Model, Schema, build
 from aesm2.routing import saturation
@@ -37,8 +42,10 @@ from aesm2.routing.trace import layer_specs
 from aesm2.routing.utilisation import count
 from aesm2.selfcheck import reference
 from aesm2.training import events
+from aesm2.training.group import ALONE, Group
 from aesm2.training.interrupt import interrupts
 from aesm2.training.meter import Meter, diverged
+from aesm2.training.rows import Rows, Share, read_rows
 from aesm2.training.run import Position, Run
 
 Progress: TypeAlias = "tqdm[Any]"
@@ -60,41 +67,77 @@ def train(
     device: str = "auto",
     progress: bool = True,
     tensorboard: bool = False,
+    save_every: int | None = None,
+    group: Group = ALONE,
+    launch: str = "",
 ) -> Path:
     """Train a model and return the folder of its checkpoint.
 
     config: None takes that of the run to resume, or the defaults. folder: the run folder.
-    tensorboard: write event files as well. Raises InputError for unusable input, and Interrupted
-    after Ctrl-C.
+    tensorboard: write event files as well. save_every: steps between two savings of the state, in
+    addition to one at each measurement. group: the processes that train together; all call this.
+    launch: names what started them; started again it resumes the run that it had begun.
+    Raises InputError for unusable input, and Interrupted after Ctrl-C.
     """
-    run, target = (
-        Run(folder, events.writer(folder) if tensorboard else None),
-        resolve_device(device),
-    )
-    if resume:
-        started = run.config()
-        if config is not None and started != config:
-            raise InputError(
-                f"{folder}: was started with another configuration; resume it without --config"
-            )
-        run.check_same_data(dataset.text)
-        config = started
-    config = config or Config()
-    frame = dataset.frame()
-    encoder = Encoder.fit(dataset.description, rows_of(frame, "train"))
-    batches = {split: encoder.encode(rows_of(frame, split), labels=True) for split in SPLITS}
-    model = build_seeded(config, encoder.schema).to(target)
+    writer = group.each(lambda: events.writer(folder) if tensorboard else None)
+    run, target = Run(folder, writer), group.device or resolve_device(device)
+    again = group.lead(lambda: run.marked(launch))
+    resume = resume or again
+    settled = group.lead(lambda: _settled(run, dataset, config, resume).model_dump(mode="json"))
+    config = parse(Config, settled, "the configuration")
+    rows = read_rows(dataset, group)
+    model = build_seeded(config, rows.encoder.schema).to(target)
     _task_weights(config.training, model)  # an unknown task is refused before the folder is made
-    with run.alone(), interrupts() as interrupted:
-        if resume:
-            run.go_on()
-        else:
-            run.start(config, dataset.text)
-        position = fit(run, model, config.training, batches, interrupted, progress)
-        _finish(run, dataset, config, model, encoder, batches, position)
+    _check_rows_apart(model, group)
+    with contextlib.ExitStack() as held, _stops(group) as interrupted:
+        group.lead(lambda: held.enter_context(run.alone()))
+        group.lead(lambda: _begin(run, dataset, config, resume, again, launch))
+        position = fit(
+            run, model, config.training, rows.batches, interrupted, progress,
+            group, rows.share, save_every,
+        )  # fmt: skip
+        group.lead(lambda: _finish(run, dataset, config, model, rows, position))
         if not position.finished:
             raise Interrupted
     return run.checkpoint
+
+
+def _settled(run: Run, dataset: Dataset, config: Config | None, resume: bool) -> Config:
+    """Return the configuration to train with; InputError where a run to resume has another."""
+    if not resume:
+        return config or Config()
+    started = run.config()
+    if config is not None and started != config:
+        raise InputError(
+            f"{run.folder}: was started with another configuration; resume it without --config"
+        )
+    run.check_same_data(dataset.text)
+    return started
+
+
+def _stops(group: Group) -> contextlib.AbstractContextManager[list[int]]:
+    # A launcher passes on the Ctrl-C that the terminal has sent to all.
+    return interrupts() if group.size == 1 else interrupts(together=1.0)
+
+
+def _begin(
+    run: Run, dataset: Dataset, config: Config, resume: bool, again: bool, launch: str
+) -> None:
+    if not resume:
+        run.start(config, dataset.text, launch)
+        return
+    run.mark(launch)
+    if not again:  # what was asked before a process died still holds
+        run.go_on()
+
+
+def _check_rows_apart(model: Model, group: Group) -> None:
+    """Refuse to train in several processes what normalises over the rows of a batch."""
+    if group.size > 1 and any(isinstance(part, PartitionedNorm) for part in model.modules()):
+        raise InputError(
+            f"model.name: '{model.config.name}' normalises over all rows of a batch, which several"
+            " processes do not see; train it in one"
+        )
 
 
 def build_seeded(config: Config, schema: Schema) -> Model:
@@ -111,48 +154,59 @@ def fit(
     batches: Mapping[SplitName, Batch],
     interrupted: list[int],
     progress: bool,
+    group: Group = ALONE,
+    share: Share | None = None,
+    save_every: int | None = None,
 ) -> Position:
     """Train a model on encoded rows, from where its run stands, and leave it at its best weights.
 
     batches: the training and the validation rows. interrupted: training stops once it is not empty,
-    or once the run is asked to halt.
+    or once the run is asked to halt. share: the training rows that this process of `group` holds
+    instead; only its leader needs validation rows, and only there the model has the best weights.
+    save_every: see `train`.
     """
-    fitted = _Fit(run, model, config)
-    fitted.run_to_end(batches, interrupted, progress)
-    run.load_best(model)
+    fitted = _Fit(run, model, config, group, save_every)
+    share = Share.whole(batches["train"]) if share is None else share
+    fitted.run_to_end(share, batches, interrupted, progress and group.leader)
+    group.lead(lambda: run.load_best(model))
     return fitted.position
 
 
 class _Fit:
     """The state of a run in progress: model, optimizer, running means, position."""
 
-    def __init__(self, run: Run, model: Model, config: TrainingConfig) -> None:
-        self.run, self.model, self.config = run, model, config
-        self.position, self.meter = Position(), Meter(model)
+    def __init__(
+        self, run: Run, model: Model, config: TrainingConfig, group: Group, save_every: int | None
+    ) -> None:
+        self.run, self.model, self.config, self.group = run, model, config, group
+        self.position, self.meter, self.save_every = Position(), Meter(model, group), save_every
         self.optimizer = torch.optim.Adam(
             model.parameters(),
             lr=config.learning_rate,
             weight_decay=2 * config.l2,  # the gradient of γ‖Θ‖²
             fused=True,
         )
-        state = run.load_state()
-        if state is not None:
-            tensors, self.position = state
+        tensors = self._load()
+        if tensors:
             model.load_state_dict(_below("model", tensors))
             if meter := _below("meter", tensors):  # not after `Run.rewind`
                 self.meter.load(meter)
             _load_optimizer(self.optimizer, _below("optimizer", tensors))
+        self.objective = group.wrapped(_Objective(model, config))
 
     def run_to_end(
-        self, batches: Mapping[SplitName, Batch], interrupted: list[int], progress: bool
+        self,
+        share: Share,
+        batches: Mapping[SplitName, Batch],
+        interrupted: list[int],
+        progress: bool,
     ) -> None:
         """Take steps until the last epoch, early stopping, or an interrupt."""
         model, config, position = self.model, self.config, self.position
         device = next(model.parameters()).device
-        training = batches["train"].to(device)
-        per_epoch = math.ceil(len(training) / config.batch_size)
+        training, objective = share.to(device), self.objective
+        per_epoch = math.ceil(training.total / config.batch_size)
         every, last = config.evaluate_every or per_epoch, per_epoch * config.epochs
-        task_weights = torch.tensor(_task_weights(config, model), device=device)
         order, order_epoch = torch.empty(0), -1
         started = time.monotonic() - position.seconds
         bar: Progress = tqdm(
@@ -160,15 +214,17 @@ class _Fit:
         )
         model.train()
         with contextlib.closing(bar):  # before an error is told, which is then the last line
-            while not (position.finished or interrupted or self.run.halt_asked()):
+            while not (position.finished or self._halted(interrupted)):
                 epoch, within = divmod(position.step, per_epoch)
                 if epoch != order_epoch:
                     shuffle = _generator(config.seed, epoch, ORDER)
-                    order, order_epoch = torch.randperm(len(training), generator=shuffle), epoch
+                    order, order_epoch = torch.randperm(training.total, generator=shuffle), epoch
                     order = order.to(device)
                 rows = order[within * config.batch_size : (within + 1) * config.batch_size]
                 noise = _generator(config.seed, position.step, NOISE, device)
-                terms = _step(model, self.optimizer, config, training[rows], task_weights, noise)
+                own, places = training.of(rows)
+                draw = noise if places is None else Draw(noise, len(rows), places)
+                terms = _step(objective, self.optimizer, self.group.size, own, draw, len(rows))
                 self.meter.add(terms, len(rows))
                 position.step += 1
                 position.seconds = time.monotonic() - started
@@ -177,48 +233,102 @@ class _Fit:
                     self._record(bar, last)
                 if position.step % every == 0 or position.step >= last:
                     self.meter.check(position.step)
-                    _validate(self.run, model, batches["validation"], position)
+                    self._measure(batches)
                     enough = position.evaluations_since_best >= config.patience
                     position.finished = enough or position.step >= last
                     self._save()
+                elif self.save_every and position.step % self.save_every == 0:
+                    self._save()
         if not position.finished:
-            self.meter.check(position.step)  # what is saved must be worth resuming
             self._save()
+
+    def _halted(self, interrupted: list[int]) -> bool:
+        asked = self.group.leader and self.run.halt_asked()
+        return self.group.any(asked or bool(interrupted))
+
+    def _load(self) -> dict[str, Tensor]:
+        """Read where the run stands, and return the tensors of its state; none where it starts."""
+        tensors: dict[str, Tensor] = {}
+
+        def read() -> dict[str, Any] | None:
+            state = self.run.load_state()
+            if state is None:
+                return None
+            tensors.update(state[0])
+            return vars(state[1])
+
+        stored = self.group.lead(read)
+        if stored is not None:
+            self.position = Position(**stored)
+        return self.group.same(tensors)
 
     def _record(self, bar: Progress, last: int) -> None:
         position, values = self.position, self.meter.read(self.config, self.position.step)
-        seconds = round(position.seconds, 3)
-        self.run.record("train", position.step, seconds=seconds, last_step=last, **values)
+        values = {"seconds": round(position.seconds, 3), "last_step": last} | values
+        self.group.lead(lambda: self.run.record("train", position.step, **values))
         bar.set_postfix_str(_describe(values, position), refresh=False)
 
+    def _measure(self, batches: Mapping[SplitName, Batch]) -> None:
+        """Let the leader measure; all then know whether it was the best so far."""
+        position = self.position
+
+        def work() -> dict[str, Any]:
+            _validate(self.run, self.model, batches["validation"], position)
+            return vars(position)
+
+        for name, value in self.group.lead(work).items():
+            setattr(position, name, value)
+
     def _save(self) -> None:
+        self.meter.check(self.position.step)  # what is saved must be worth resuming
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors |= {f"meter.{key}": value for key, value in self.meter.state().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-        self.run.save_state(tensors, self.position)
+        self.group.lead(lambda: self.run.save_state(tensors, self.position))
+
+
+class _Objective(nn.Module):
+    """The training loss of a model: one module, so that gradients are of the loss alone."""
+
+    def __init__(self, model: Model, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        weights = torch.tensor(_task_weights(config, model))
+        self.task_weights = weights.to(next(model.parameters()).device)
+
+    def forward(
+        self, batch: Batch, noise: torch.Generator | Draw, rows: int
+    ) -> tuple[Tensor, LossTerms]:
+        """Return what a batch, a share of `rows` rows, adds to the loss, and its terms."""
+        device = batch.fields.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            output = self.model(batch, noise)
+        if batch.labels is None:
+            raise ValueError("training needs labels")
+        terms = loss_terms(output, batch.labels, rows)
+        config = self.config
+        loss = terms.total(self.task_weights, config.lambda_specific, config.lambda_shared)
+        return loss, LossTerms(*(term.detach() for term in terms))
 
 
 def _step(
-    model: Model,
+    objective: nn.Module,
     optimizer: torch.optim.Optimizer,
-    config: TrainingConfig,
+    processes: int,
     batch: Batch,
-    task_weights: Tensor,
-    noise: torch.Generator,
+    noise: torch.Generator | Draw,
+    rows: int,
 ) -> LossTerms:
-    """Take one step of Adam on the loss of one batch."""
-    device = batch.fields.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
-        output = model(batch, noise)
-    if batch.labels is None:
-        raise ValueError("training needs labels")
-    terms = loss_terms(output, batch.labels)
-    loss = terms.total(task_weights, config.lambda_specific, config.lambda_shared)
+    """Take one step of Adam on the loss of `rows` rows, of which these processes have some each.
+
+    The gradients of the processes are averaged, but their losses add up: hence the factor.
+    """
+    loss, terms = objective(batch, noise, rows)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    (loss * processes if processes > 1 else loss).backward()
     optimizer.step()
-    return LossTerms(*(term.detach() for term in terms))
+    return terms  # type: ignore[no-any-return]
 
 
 def _validate(run: Run, model: Model, validation: Batch, position: Position) -> None:
@@ -254,32 +364,25 @@ def _validate(run: Run, model: Model, validation: Batch, position: Position) -> 
 
 
 def _finish(
-    run: Run,
-    dataset: Dataset,
-    config: Config,
-    model: Model,
-    encoder: Encoder,
-    batches: Mapping[SplitName, Batch],
-    position: Position,
+    run: Run, dataset: Dataset, config: Config, model: Model, rows: Rows, position: Position
 ) -> None:
     """Measure the best weights on the test rows and write the checkpoint."""
     evaluation = pd.concat(
-        evaluate(model, batches[split]).assign(split=split) for split in ("validation", "test")
+        evaluate(model, rows.batches[split]).assign(split=split) for split in ("validation", "test")
     )
-    statistics = scenario_statistics(batches, encoder.schema)
     steps = position.best_step or position.step
     files = {
         "dataset.toml": dataset.text.encode(),
         "evaluation.jsonl": checkpoint.frame_to_json(evaluation),
-        "statistics.jsonl": checkpoint.frame_to_json(statistics),
-        "reference.safetensors": reference(model, batches["test"]),
+        "statistics.jsonl": checkpoint.frame_to_json(statistics_of(rows.counts)),
+        "reference.safetensors": reference(model, rows.batches["test"]),
         "README.md": card.model_card(dataset.description, config, evaluation, steps).encode(),
     }
     for name in ("history.jsonl", "utilisation.jsonl"):
         file = run.folder / name
         files[name] = file.read_bytes() if file.exists() else b""
     name = run.folder.resolve().name
-    checkpoint.save(run.checkpoint, name, config, model, encoder, steps, files)
+    checkpoint.save(run.checkpoint, name, config, model, rows.encoder, steps, files)
 
 
 def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

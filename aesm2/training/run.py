@@ -9,6 +9,7 @@
     best.safetensors    weights with the best validation score so far
     checkpoint/         the result
     halt                while it is there, training stops after the step in hand, as after Ctrl-C
+    launch              which launch of several processes is at work here, or was
     .lock               held by the process that trains here
 
 The state file is replaced atomically, and the append-only files are cut back to its step on
@@ -37,7 +38,7 @@ PRODUCTS = (
     "checkpoint",
 )  # fmt: skip
 RECORDS = ("history.jsonl", "utilisation.jsonl", "choices.jsonl")
-HALT, LOCK = "halt", ".lock"
+HALT, LOCK, LAUNCH = "halt", ".lock", "launch"
 
 
 @dataclass
@@ -69,8 +70,11 @@ class Run:
         """Whether a run was started here."""
         return (self.folder / "config.json").exists()
 
-    def start(self, config: Config, description: str) -> None:
-        """Make the folder for a new run; InputError where it already holds one, or part of one."""
+    def start(self, config: Config, description: str, launch: str = "") -> None:
+        """Make the folder for a new run; InputError where it already holds one, or part of one.
+
+        launch: see `mark`.
+        """
         if self.exists:
             raise InputError(
                 f"{self.folder}: holds a run already; add --resume to go on, or name another folder"
@@ -79,8 +83,19 @@ class Run:
             if (self.folder / name).exists():
                 raise InputError(f"{self.folder}: holds a '{name}' already; name another folder")
         self._make()
+        self.mark(launch)
         write_atomically(self.folder / DESCRIPTION, description)
         write_atomically(self.folder / "config.json", config.model_dump_json(indent=2))
+
+    def mark(self, launch: str) -> None:
+        """Note which launch is at work here, so that it goes on here when it is started again."""
+        if launch:
+            write_atomically(self.folder / LAUNCH, launch)
+
+    def marked(self, launch: str) -> bool:
+        """Whether this launch has begun or gone on with the run here."""
+        file = self.folder / LAUNCH
+        return bool(launch) and self.exists and file.exists() and file.read_text() == launch
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

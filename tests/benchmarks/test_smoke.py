@@ -10,7 +10,7 @@ import torch
 
 from aesm2.inference import probabilities
 from aesm2.losses import loss_terms
-from benchmarks import harness, knockout, model, references, trace
+from benchmarks import harness, knockout, model, references, scale, trace
 from benchmarks.harness import Timer, Timing
 
 DATA = harness.ROOT / "data_samples/kuairand_pure"
@@ -127,3 +127,44 @@ def test_every_call_is_timed_in_every_round() -> None:
     timed = harness.interleaved(calls, Timer(rounds=3, at_least=0))
     assert made == list("ab" + "ab" + "ba" + "ab")  # the first two warm up
     assert {name: len(timing.seconds) for name, timing in timed.items()} == {"a": 3, "b": 3}
+
+
+def test_scale_computes_what_a_table_needs_and_times_a_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scale.needed(2**26, 16) == 16  # GiB: 4 copies of 4 bytes
+    monkeypatch.setattr(scale, "STEPS", 1)
+    monkeypatch.setattr(scale, "BATCH", 64)
+    scale.main(["--one-table", "1000", "4", "0"])
+    assert json.loads(capsys.readouterr().out)["seconds"] > 0
+    asked: list[tuple[str, ...]] = []
+
+    def answer(*arguments: str) -> dict[str, float] | None:
+        asked.append(arguments)
+        return {"seconds": 0.5, "peak": 3.0, "before": 1.0} if len(asked) == 1 else None
+
+    monkeypatch.setattr(scale, "in_own_process", answer)
+    monkeypatch.setattr(scale, "free", lambda: 10.0)
+    scale.main(["--only", "table", "--sizes", "1e5", "1e6", "1e9", "--dims", "8"])
+    *_, one, two, three = capsys.readouterr().out.strip().splitlines()
+    assert one == "| 100,000 | 8 | 0.01 | 2.00 | 500 |"
+    assert two == "| 1,000,000 | 8 | 0.12 | ended: most likely the memory was full |  |"
+    assert three == "| 1,000,000,000 | 8 | 119.21 | not tried: 10 GiB are free |  |"
+    assert asked == [("--one-table", "100000", "8", "0"), ("--one-table", "1000000", "8", "0")]
+
+
+def test_scale_counts_the_time_of_a_step_from_the_records(tmp_path: Path) -> None:
+    lines = [{"kind": "train", "step": 2 * i, "seconds": 9 + i / 4} for i in range(6)]
+    lines.insert(3, {"kind": "validation", "step": 5, "seconds": 0})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "history.jsonl").write_text(text, encoding="utf-8")
+    assert scale.seconds_a_step(tmp_path) == pytest.approx(0.125)
+
+
+@pytest.mark.long
+def test_scale_compares_processes_and_their_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    scale.main(["--only", "processes", "--rows", "60000", "--rounds", "1"])
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert "1.00 (1.00–1.00)" in lines[-2]
+    scale.main(["--only", "memory", "--rows", "60000"])
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("| 2 | 60,000 |")
