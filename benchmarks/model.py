@@ -108,12 +108,12 @@ def compare(sizes: Sizes, timer: Timer) -> Iterator[tuple[object, ...]]:
 COLUMNS = ("width", "form", "train rows/s", "× loop form", "predict rows/s", "× loop form")
 
 
-def random_batch(sizes: Sizes) -> Batch:
-    """Rows with every value equally likely."""
+def random_batch(sizes: Sizes, rows: int | None = None) -> Batch:
+    """Rows with every value equally likely; rows: by default those of `sizes`."""
     schema, generator = sizes.schema, torch.Generator().manual_seed(0)
 
     def draw(high: int, columns: int) -> Tensor:
-        return torch.randint(high, (sizes.rows, columns), generator=generator)
+        return torch.randint(high, (rows or sizes.rows, columns), generator=generator)
 
     labels = draw(2, 2).cumprod(1)
     fields = draw(schema.fields[0], sizes.fields).int()
