@@ -21,6 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+ROUNDS = 6  # up to this K the lowest are found one by one, above it by sorting
+
+
 class Gates(NamedTuple):
     """What a selection is made from; the arguments of `select`.
 
@@ -58,21 +61,26 @@ def select(gate_logits: Tensor, target: Tensor, specific: int, shared: int) -> S
     target: p_j as a boolean one-hot mask, (..., rows or 1, m); true at the gate the row belongs to.
     specific, shared: K of Eq. 10 and of Eq. 12.
     """
-    own = torch.where(target.unsqueeze(-2), gate_logits, 0.0).sum(-1)  # g_j, (..., rows, n)
-    if gate_logits.shape[-1] == 1:  # p_j = q = G̃[k, :] = (1,): both divergences are 0
+    # Rows last while reducing over gates and experts: both are few, and a processor reduces over a
+    # leading axis of few with all its lanes. (m, ..., n, rows), 1 in place of what broadcasts:
+    own_gate = target.movedim(-1, 0).unsqueeze(-2)
+    g = gate_logits.permute(2, 1, 0).contiguous()
+    g = g.view(g.shape[0], *[1] * (target.ndim - 2), *g.shape[1:])
+    own = torch.where(own_gate, g, 0.0).sum(0)  # g_j, (..., n, rows)
+    if len(g) == 1:  # p_j = q = G̃[k, :] = (1,): both divergences are 0
         kl_specific = margin = torch.zeros_like(own)
-        kl_shared = torch.zeros_like(gate_logits[..., 0])
+        kl_shared = torch.zeros_like(gate_logits[..., 0]).t()
     else:
-        others = gate_logits.masked_fill(target.unsqueeze(-2), -math.inf).logsumexp(-1)
-        margin = own - others
+        margin = own - logsumexp(g.masked_fill(own_gate, -math.inf))
         kl_specific = F.softplus(-margin)
-        kl_shared = shared_divergence(gate_logits)
-    specific_mask = lowest(-margin, specific)
-    shared_mask = lowest(kl_shared, shared)
+        centred = g - g.mean(0)
+        kl_shared = (logsumexp(centred) - math.log(len(g))).view(gate_logits.shape[1::-1])
+    specific_mask = _lowest(-margin, specific)
+    shared_mask = _lowest(kl_shared, shared)
     masked = own.masked_fill(~(specific_mask | shared_mask), -math.inf)  # ĝ_j
-    return Selection(
-        kl_specific, kl_shared.clamp(min=0), specific_mask, shared_mask, masked.softmax(-1)
-    )
+    weights = masked.softmax(-2)
+    of_rows = kl_specific, kl_shared.clamp(min=0), specific_mask, shared_mask, weights
+    return Selection(*(tensor.transpose(-1, -2) for tensor in of_rows))
 
 
 Intervene = Callable[[Gates], tuple[Gates, Selection]]
@@ -90,7 +98,31 @@ def shared_divergence(gate_logits: Tensor) -> Tensor:
     return centred.logsumexp(-1) - math.log(gate_logits.shape[-1])
 
 
+def logsumexp(x: Tensor) -> Tensor:
+    """log Σ exp over the first axis, (few, ...) → (...); a third of `torch.logsumexp`'s time."""
+    top = x.detach().amax(0)
+    top = top.masked_fill(top.isinf(), 0)
+    return (x - top).exp().sum(0).log() + top
+
+
 def lowest(score: Tensor, k: int) -> Tensor:
     """Mask of the k lowest scores along the last axis; of equal ones, the lower index first."""
-    order = score.detach().argsort(dim=-1, stable=True)[..., :k]
-    return torch.zeros_like(score, dtype=torch.bool).scatter_(-1, order, True)
+    if score.ndim == 1:
+        return lowest(score.unsqueeze(0), k)[0]
+    return _lowest(score.transpose(-1, -2), k).transpose(-1, -2)
+
+
+def _lowest(score: Tensor, k: int) -> Tensor:
+    """`lowest` along the axis before the last: (..., n, rows)."""
+    score = score.detach()
+    found = torch.zeros_like(score, dtype=torch.bool)
+    if k > ROUNDS:
+        return found.scatter_(-2, score.argsort(dim=-2, stable=True)[..., :k, :], True)
+    left, n = score.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf), score.shape[-2]
+    index = torch.arange(n, dtype=torch.int16, device=score.device).unsqueeze(-1)
+    for _ in range(k):  # a round for each: minima are much faster than a sort
+        least = (left == left.amin(-2, keepdim=True)) & ~found
+        first = index == torch.where(least, index, n).amin(-2, keepdim=True)
+        found |= first
+        left = left.masked_fill(first, math.inf)
+    return found
