@@ -15,12 +15,26 @@ class FieldEmbedding(nn.Module):
 
     sizes: number of table rows of each field, MISSING and UNSEEN included. dim: embedding width.
     placeholders: whether every field has MISSING and UNSEEN; scenario ids have neither.
+    numbers: fields that stand as numbers beside the embedded ones instead, one a column of numbers,
+    see `Schema.numbers`. width: of the result. units: the field that each of its units belongs to.
     """
 
     offsets: Tensor
+    embedded: Tensor
 
-    def __init__(self, sizes: Sequence[int], dim: int, placeholders: bool = True) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        dim: int,
+        placeholders: bool = True,
+        numbers: Sequence[int] = (),
+    ) -> None:
         super().__init__()
+        kept = [field for field in range(len(sizes)) if field not in numbers]
+        self.units = (*(field for field in kept for _ in range(dim)), *numbers)
+        self.width, self.numbers = len(self.units), len(numbers)
+        self.register_buffer("embedded", torch.tensor(kept, dtype=torch.int64), persistent=False)
+        sizes = [sizes[field] for field in kept]
         starts = torch.tensor([0, *sizes]).cumsum(0)
         self.register_buffer("offsets", starts[:-1], persistent=False)
         self.weight = nn.Parameter(torch.empty(int(starts[-1]), dim).normal_(std=0.01))
@@ -29,11 +43,22 @@ class FieldEmbedding(nn.Module):
                 self.weight[self.offsets + MISSING] = 0
                 self.weight[self.offsets + UNSEEN] = 0
 
-    def forward(self, fields: Tensor) -> Tensor:
-        """(rows, fields) integer index within each field → x, (rows, fields · dim)."""
+    def forward(self, fields: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Embed rows: (rows, fields) integer index within each field → x, (rows, width).
+
+        numbers: (rows, columns), None where every field is embedded.
+        """
+        if self.numbers:
+            fields = fields.index_select(1, self.embedded)
         index = (fields + self.offsets).flatten()
         looked_up: Tensor = _LookUp.apply(self.weight, index)  # type: ignore[no-untyped-call]
-        return looked_up.view(len(fields), fields.shape[1] * self.weight.shape[1])
+        x = looked_up.view(len(fields), fields.shape[1] * self.weight.shape[1])
+        if not self.numbers:
+            return x
+        if numbers is None or numbers.shape[1] != self.numbers:
+            found = "none" if numbers is None else str(numbers.shape[1])
+            raise ValueError(f"needs {self.numbers} columns of numbers, found {found}")
+        return torch.cat([x, numbers.to(x.dtype)], dim=1)
 
 
 class _LookUp(torch.autograd.Function):
@@ -46,7 +71,7 @@ class _LookUp(torch.autograd.Function):
         return weight.index_select(0, index)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
         return rows_summed(grad, index, ctx.shape[0]), None
@@ -72,17 +97,23 @@ def rows_summed(values: Tensor, index: Tensor, rows: int) -> Tensor:
 class InputEmbedding(nn.Module):
     """The input of a model's first layer: embedded features, and scenario ids where it has them.
 
-    fields: see FieldEmbedding. scenarios: number of scenarios of each level, empty for a model
-    whose hidden layers do not see scenario ids. width: of the result.
+    fields, numbers: see FieldEmbedding. scenarios: number of scenarios of each level, empty for a
+    model whose hidden layers do not see scenario ids. width: of the result.
     """
 
-    def __init__(self, fields: Sequence[int], scenarios: Sequence[int], dim: int) -> None:
+    def __init__(
+        self,
+        fields: Sequence[int],
+        scenarios: Sequence[int],
+        dim: int,
+        numbers: Sequence[int] = (),
+    ) -> None:
         super().__init__()
-        self.fields = FieldEmbedding(fields, dim)
+        self.fields = FieldEmbedding(fields, dim, numbers=numbers)
         self.scenarios = FieldEmbedding(scenarios, dim, placeholders=False) if scenarios else None
-        self.width = (len(fields) + len(scenarios)) * dim
+        self.width = self.fields.width + len(scenarios) * dim
 
-    def forward(self, fields: Tensor, scenarios: Tensor) -> Tensor:
-        """(rows, fields) and (rows, levels) integer indices → x, (rows, width)."""
-        x: Tensor = self.fields(fields)
+    def forward(self, fields: Tensor, scenarios: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """(rows, fields) and (rows, levels) integer indices, and numbers → x, (rows, width)."""
+        x: Tensor = self.fields(fields, numbers)
         return x if self.scenarios is None else torch.cat([x, self.scenarios(scenarios)], dim=1)

@@ -93,13 +93,13 @@ class Experts(nn.Module):
 
     def _sparse(self, x: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
         weight, bias = self.linear.weight, self.linear.bias
-        if torch.is_autocast_enabled(x.device.type):  # once, not for each expert's copy of rows
+        if torch.is_autocast_enabled(x.device.type):  # _Chosen does not see autocast
             half = torch.get_autocast_dtype(x.device.type)
-            x, weight, bias = x.to(half), weight.to(half), bias.to(half)
+            x, weight, bias = (tensor.to(half) for tensor in (x, weight, bias))  # type: ignore[assignment]
         needed = mask.transpose(1, 2).any(0)  # (n, rows)
         pairs = needed.flatten().nonzero().squeeze(1)  # of expert 0, then of expert 1, …: (pairs,)
         rows, counts = pairs % len(x), needed.sum(1).tolist()
-        outputs = _Chosen.apply(x, weight, bias, rows, counts)  # type: ignore[no-untyped-call]
+        outputs: Tensor = _Chosen.apply(x, weight, bias, rows, counts)  # type: ignore[no-untyped-call]
         of_pairs = weights.transpose(1, 2).flatten(1).index_select(1, pairs)  # (M, pairs)
         of_pairs = of_pairs.to(outputs.dtype)
         weighted = of_pairs.unsqueeze(-1) * outputs  # (M, pairs, width)
@@ -120,7 +120,9 @@ class _Chosen(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor, counts: list[int]
     ) -> Tensor:
         outputs = x.new_empty(len(rows), weight.shape[1])
-        parts = zip(outputs.split(counts), rows.split(counts), weight, bias, strict=True)
+        parts = zip(
+            torch.split(outputs, counts), torch.split(rows, counts), weight, bias, strict=True
+        )
         for output, own, w, b in parts:
             torch.addmm(b, x.index_select(0, own), w.t(), out=output)
         outputs.relu_()
@@ -129,13 +131,13 @@ class _Chosen(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, rows, outputs = ctx.saved_tensors
         grad = torch.ops.aten.threshold_backward(grad, outputs, 0)  # of relu
         of_x, of_weight = torch.zeros_like(x), torch.empty_like(weight)
         of_bias = grad.new_empty(weight.shape[:2])
-        parts = zip(grad.split(ctx.counts), rows.split(ctx.counts), strict=True)
+        parts = zip(torch.split(grad, ctx.counts), torch.split(rows, ctx.counts), strict=True)
         for expert, (part, own) in enumerate(parts):
             torch.mm(part.t(), x.index_select(0, own), out=of_weight[expert])
             torch.sum(part, 0, out=of_bias[expert])

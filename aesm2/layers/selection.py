@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
 ROUNDS = 6  # up to this K the lowest are found one by one, above it by sorting
 FAR = 1e30  # below every gate logit
 
