@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from aesm2.config import AESM2Config, Config, ModelConfig, PLEConfig, SplitGroup, TrainingConfig
@@ -45,14 +46,19 @@ class Task:
 
 @dataclass(frozen=True)
 class Contender:
-    """One model and what is timed. embeddings: width of x, the input of its first layer."""
+    """One model and what is timed.
+
+    step, predict: on one batch that is in memory. epoch, predict_all: on many rows, with the
+    loader that comes with the library.
+    """
 
     name: str
     layers: str
     model: nn.Module
     step: Call
     predict: Call
-    epoch: Call | None
+    epoch: Call
+    predict_all: Call
     forward: Call
 
     @property
@@ -134,7 +140,11 @@ def _own(name: str, layers: str, model: ModelConfig, task: Task, precision: str)
             splits = {"train": task.epoch, "validation": task.batch[:512]}
             fit(run, fresh, training, splits, [], progress=False)
 
-    return Contender(name, layers, net, step, predict, epoch, lambda: net(task.batch))
+    def predict_all() -> None:
+        with autocast(precision == "bf16"):
+            probabilities(net, task.epoch)
+
+    return Contender(name, layers, net, step, predict, epoch, predict_all, lambda: net(task.batch))
 
 
 def rechub(task: Task) -> Iterator[Contender]:
@@ -166,7 +176,7 @@ def _rechub_features(task: Task) -> list[Any]:
 
 def _rechub(name: str, layers: str, model: nn.Module, task: Task) -> Contender:
     from torch_rechub.trainers import MTLTrainer
-    from torch_rechub.utils.data import DataGenerator
+    from torch_rechub.utils.data import DataGenerator, PredictDataset
 
     trainer = MTLTrainer(
         model, task_types=["classification"] * 2, optimizer_params={"lr": LEARNING_RATE},
@@ -192,7 +202,12 @@ def _rechub(name: str, layers: str, model: nn.Module, task: Task) -> Contender:
         with silence():
             trainer.train_one_epoch(loader)
 
-    return Contender(name, layers, model, step, predict, epoch, lambda: model(x))
+    def predict_all() -> None:
+        rows = PredictDataset(_arrays(task.epoch, task.schema))
+        with silence():
+            trainer.predict(model, DataLoader(rows, batch_size=task.sizes.rows))
+
+    return Contender(name, layers, model, step, predict, epoch, predict_all, lambda: model(x))
 
 
 def deepctr(task: Task) -> Iterator[Contender]:
@@ -251,7 +266,10 @@ def _deepctr(name: str, layers: str, model: Any, task: Task) -> Contender:
                 batch_size=task.sizes.rows, epochs=1, verbose=0,
             )  # fmt: skip
 
-    return Contender(name, layers, model, step, predict, epoch, lambda: model(x))
+    def predict_all() -> None:
+        model.predict(_arrays(task.epoch, task.schema), batch_size=task.sizes.rows)
+
+    return Contender(name, layers, model, step, predict, epoch, predict_all, lambda: model(x))
 
 
 PEERS: Mapping[str, Callable[[Task], Iterator[Contender]]] = {
@@ -267,13 +285,17 @@ def versions() -> str:
 
 def _columns(schema: Schema) -> dict[str, int]:
     """Columns of a table for libraries that know no scenarios: size of each, 0 where numeric."""
-    fields = {f"f{i}": size for i, size in enumerate(schema.fields)}
+    numbers = set(schema.numbers)
+    fields = {f"f{i}": 0 if i in numbers else size for i, size in enumerate(schema.fields)}
     levels = {f"s{i}": len(level) for i, level in enumerate(schema.levels)}
     return fields | levels
 
 
 def _arrays(batch: Batch, schema: Schema) -> dict[str, np.ndarray]:
     fields = {f"f{i}": batch.fields[:, i] for i in range(len(schema.fields))}
+    if batch.numbers is not None:
+        of_column = zip(schema.numbers, batch.numbers.unbind(1), strict=True)
+        fields |= {f"f{i}": column for i, column in of_column}
     levels = {f"s{i}": batch.scenarios[:, i] for i in range(len(schema.levels))}
     return {name: column.contiguous().numpy() for name, column in (fields | levels).items()}
 
