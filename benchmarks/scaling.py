@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
     base = Sizes(chosen.width, chosen.rows)
     lines = []
     for axis, values in AXES.items():
-        values = tuple(max(2, round(value * chosen.share)) for value in values)
-        lines += measured(base, axis, values, timer)
+        own = sorted({max(2, round(value * chosen.share)) for value in values})
+        lines += measured(base, axis, tuple(own), timer)
     columns = ("", "sizes", "what", "ms", "slope")
     about = f"{header()}; {timer.rounds} interleaved rounds, {timer.clock} time; fp32"
     report(chosen.out, f"{about}\n\n{table(columns, lines, words=3)}")
