@@ -41,7 +41,7 @@ class SelfCheck:
 def selfcheck(checkpoint: Checkpoint, repeats: int = 5) -> SelfCheck:
     """Recompute the stored reference rows on the checkpoint's device and compare."""
     stored = safetensors.torch.load_file(checkpoint.path / "reference.safetensors")
-    batch = Batch(stored["fields"], stored["scenarios"])
+    batch = Batch(stored["fields"], stored["scenarios"], None, stored.get("numbers"))
     found = _results(checkpoint.model, batch)
     differ = sum(
         int((found[key] != stored[key]).any(-1).sum()) for key in found if key != "probability"
@@ -72,6 +72,8 @@ def reference(model: Model, batch: Batch, rows: int = 256) -> bytes:
     clearest = torch.cat(gaps).argsort(descending=True, stable=True)[:rows].sort().values
     chosen = candidates[clearest]
     stored = {"fields": chosen.fields, "scenarios": chosen.scenarios} | _results(model, chosen)
+    if chosen.numbers is not None:
+        stored["numbers"] = chosen.numbers
     model.to(device)
     return safetensors.torch.save({key: value.contiguous() for key, value in stored.items()})
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,12 +69,23 @@ def spread(values: Sequence[float]) -> str:
 
 def machine() -> dict[str, str]:
     """Name the processor, the versions and the commit, so that a number can be placed."""
-    return place() | {"lightgbm": version("lightgbm")}
+    try:
+        return place() | {"lightgbm": version("lightgbm")}
+    except PackageNotFoundError:  # not needed by the benchmarks of speed
+        return place()
 
 
 def header() -> str:
     """Write `machine` as one line."""
     return "; ".join(f"{name} {value}" for name, value in machine().items())
+
+
+def report(out: Path | None, text: str) -> None:
+    """Print a Markdown report, and write it to a file where one is named."""
+    print(text)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text + "\n", encoding="utf-8")
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[object]], words: int = 1) -> str:

@@ -44,6 +44,7 @@ class Sizes:
     dim: int = 8
     scenarios: int = 4
     vocabulary: int = 200_000  # table rows over all fields
+    numeric: int = 0  # how many of the fields the model takes as numbers
 
     @property
     def scenario(self) -> ExpertGroup:
@@ -64,6 +65,7 @@ class Sizes:
             level_names=("country",),
             tasks=("ctr", "ctcvr"),
             parents=(-1, 0),
+            numbers=tuple(range(self.fields - self.numeric, self.fields)),
         )
 
 
@@ -108,16 +110,19 @@ def compare(sizes: Sizes, timer: Timer) -> Iterator[tuple[object, ...]]:
 COLUMNS = ("width", "form", "train rows/s", "× loop form", "predict rows/s", "× loop form")
 
 
-def random_batch(sizes: Sizes) -> Batch:
-    """Rows with every value equally likely."""
+def random_batch(sizes: Sizes, rows: int | None = None) -> Batch:
+    """Rows with every value equally likely; rows: by default those of `sizes`."""
     schema, generator = sizes.schema, torch.Generator().manual_seed(0)
 
     def draw(high: int, columns: int) -> Tensor:
-        return torch.randint(high, (sizes.rows, columns), generator=generator)
+        return torch.randint(high, (rows or sizes.rows, columns), generator=generator)
 
     labels = draw(2, 2).cumprod(1)
     fields = draw(schema.fields[0], sizes.fields).int()
-    return Batch(fields, draw(sizes.scenarios, 1), labels.float())
+    numbers = None
+    if sizes.numeric:
+        numbers = torch.randn(len(fields), sizes.numeric, generator=generator)
+    return Batch(fields, draw(sizes.scenarios, 1), labels.float(), numbers)
 
 
 def dense(group: ExpertGroup) -> MixtureGroup:

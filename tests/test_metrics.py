@@ -12,6 +12,7 @@ from sklearn import metrics as sklearn_metrics
 from aesm2.metrics import (
     Z95,
     auc,
+    auc_value,
     calibration_error,
     log_loss,
     soft_auc,
@@ -233,3 +234,10 @@ def test_wilson_covers_a_rare_rate() -> None:
     low, high = wilson(np.arange(n + 1), np.full(n + 1, n))
     covered = binom.pmf(np.arange(n + 1), n, rate)[(low <= rate) & (rate <= high)].sum()
     assert 0.93 < covered < 0.99
+
+
+@given(SCORED)
+def test_the_value_alone_is_that_of_auc(rows: list[tuple[int, int]]) -> None:
+    labels, scores = arrays(rows)
+    np.testing.assert_allclose(auc_value(labels, scores), auc(labels, scores).value, rtol=1e-12)
+    assert math.isnan(auc_value(labels, scores)) == (len(set(labels.tolist())) == 1)

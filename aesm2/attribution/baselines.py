@@ -1,7 +1,9 @@
 """Baselines: what stands in a field's place where the feature is taken away.
 
-Each is an embedded row, (1, fields · dim).
+Each is an embedded row, (1, width of x).
 """
+
+import itertools
 
 import torch
 from torch import Tensor
@@ -20,10 +22,11 @@ def mean_baseline(model: Model, batch: Batch) -> Tensor:
     if len(batch) == 0:
         raise InputError("no rows to take the mean of")
     device = own.task_embedding.device
-    total = torch.zeros(own.embedding.weight.shape[1] * batch.fields.shape[1], dtype=torch.float64)
+    total = torch.zeros(own.embedding.width, dtype=torch.float64)
     with torch.no_grad():
         for start in range(0, len(batch), CHUNK):
-            x = own.embedding(batch.fields[start : start + CHUNK].to(device))
+            part = batch[start : start + CHUNK].to(device)
+            x = own.embedding(part.fields, part.numbers)
             total += x.sum(0, dtype=torch.float64).cpu()
     return (total / len(batch)).to(device, own.embedding.weight.dtype).unsqueeze(0)
 
@@ -31,23 +34,28 @@ def mean_baseline(model: Model, batch: Batch) -> Tensor:
 def value_baseline(model: Model, unseen: bool = False) -> Tensor:
     """Return the embedding of a row whose every value is missing, or one training never met.
 
-    What training never met stays where it began, at the origin.
+    What training never met stays where it began, at the origin. A number that is missing is the
+    mean, and said to be missing where training met that; an unknown one is the mean.
     """
     own = _selecting(model)
-    index = UNSEEN if unseen else MISSING
-    return _embedded(own, torch.full((1, len(own.schema.fields)), index))
+    index, columns = UNSEEN if unseen else MISSING, own.schema.numbers
+    second = [earlier == later for earlier, later in itertools.pairwise((-1, *columns))]
+    numbers = torch.tensor([second], dtype=torch.float32) * (not unseen)
+    return _embedded(own, torch.full((1, len(own.schema.fields)), index), numbers)
 
 
 def row_baseline(model: Model, batch: Batch) -> Tensor:
     """Return the embedded fields of the one row of a batch."""
     if len(batch) != 1:
         raise InputError(f"a baseline is one row, got {len(batch)}")
-    return _embedded(_selecting(model), batch.fields)
+    return _embedded(_selecting(model), batch.fields, batch.numbers)
 
 
-def _embedded(model: AESM2, fields: Tensor) -> Tensor:
+def _embedded(model: AESM2, fields: Tensor, numbers: Tensor | None) -> Tensor:
+    device = model.task_embedding.device
     with torch.no_grad():
-        x: Tensor = model.embedding(fields.to(model.task_embedding.device))
+        own = None if numbers is None else numbers.to(device)
+        x: Tensor = model.embedding(fields.to(device), own)
     return x
 
 

@@ -147,9 +147,8 @@ def _contributions(
     start = baseline.to(asked.x).expand_as(asked.x)
     if method in ("held", "gradients"):
         return _gradients(asked, start, features, steps, held=method == "held")
-    dim = asked.x.shape[1] // len(features.of_field)
-    mask = torch.tensor(features.of_field, device=asked.x.device).repeat_interleave(dim)
-    first = [features.of_field.index(i) * dim for i in range(len(features.names))]
+    mask = _of_unit(asked, features)
+    first = [mask.tolist().index(i) for i in range(len(features.names))]
     at_once = max(1, min(len(first), AT_ONCE // len(asked.x)))
     arguments = {
         "baselines": start, "additional_forward_args": (_rows(asked),),
@@ -183,9 +182,15 @@ def _gradients(
             asked.x, baselines=start, additional_forward_args=(_rows(asked),), n_steps=steps,
             method="riemann_middle",
         )  # fmt: skip
-    by_field: Tensor = by_unit.detach().view(len(by_unit), len(features.of_field), -1).sum(2)
-    of_field = torch.tensor(features.of_field, device=by_field.device)
-    return by_field.new_zeros(len(by_field), len(features.names)).index_add(1, of_field, by_field)
+    found: Tensor = by_unit.new_zeros(len(by_unit), len(features.names))
+    return found.index_add(1, _of_unit(asked, features), by_unit.detach())
+
+
+def _of_unit(asked: Question, features: Features) -> Tensor:
+    """Return the feature that each unit of x belongs to, (width,)."""
+    of_field = features.of_field
+    of_unit = [of_field[field] for field in asked.model.embedding.units]
+    return torch.tensor(of_unit, device=asked.x.device)
 
 
 def _ends(asked: Question, baseline: Tensor, held: bool) -> tuple[Tensor, Tensor, Tensor]:

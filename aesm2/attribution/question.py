@@ -75,7 +75,7 @@ def ask(model: Model, batch: Batch, target: Target) -> Question:
         raise InputError("no rows to explain")
     own = batch.to(model.task_embedding.device)
     with torch.no_grad():
-        x = model.embedding(own.fields)
+        x = model.embedding(own.fields, own.numbers)
         output = model.from_embedding(x, own.scenarios)
     chosen = tuple(routing.selection for routing in output.routings)
     return Question(model, found, x, own.scenarios, chosen)

@@ -81,9 +81,7 @@ def check(model: AESM2, batch: Batch, traced: RoutingTrace, training: TrainingCo
 
 def _layers(model: AESM2, batch: Batch, traced: RoutingTrace, rows: Axis) -> list[_Layer]:
     """Pair each layer with its input: x, then what the model gave out the layer before."""
-    x = reference.embedding(
-        exact(model.embedding.weight), model.schema.fields, batch.fields.cpu().numpy()
-    )
+    x = _audited_input(model, batch)
     if model.config.scenario_features:
         x = np.concatenate([x, *_scenarios(model, batch)], axis=1)
     inputs, found = (x,), []
@@ -96,19 +94,29 @@ def _layers(model: AESM2, batch: Batch, traced: RoutingTrace, rows: Axis) -> lis
     return found
 
 
+def _audited_input(model: AESM2, batch: Batch) -> np.ndarray:
+    """Eq. 5–6 on the embedded features; numbers that are not embedded stand behind them."""
+    embedded = model.embedding.embedded.tolist()
+    sizes, fields = [model.schema.fields[i] for i in embedded], batch.fields.cpu().numpy()
+    x = np.zeros((len(batch), 0))
+    if embedded:
+        x = reference.embedding(exact(model.embedding.weight), sizes, fields[:, embedded])
+    return x if batch.numbers is None else np.concatenate([x, exact(batch.numbers)], axis=1)
+
+
 def _embedded(model: AESM2, batch: Batch, rows: Axis) -> Iterator[Finding]:
     """Eq. 5–6: the embedding of each feature, and all of them side by side."""
-    fields = batch.fields.to(model.embedding.weight.device)
+    own = batch.to(model.embedding.weight.device)
     with torch.no_grad():
-        x = exact(model.embedding(fields))
-    audited = reference.embedding(
-        exact(model.embedding.weight), model.schema.fields, fields.cpu().numpy()
-    )
-    component = Axis("component")
-    parts = (fields.shape[0], fields.shape[1], -1)
-    about = About(5, "W_i x_i")
-    of_feature = (rows, Axis("feature"), component)
-    yield compared(about, audited.reshape(parts), x.reshape(parts), of_feature)
+        x = exact(model.embedding(own.fields, own.numbers))
+    audited = _audited_input(model, batch)
+    component, dim = Axis("component"), model.embedding.weight.shape[1]
+    embedded = len(model.embedding.embedded)
+    if embedded:
+        shape = (len(batch), embedded, dim)
+        wanted, found = (part[:, : embedded * dim].reshape(shape) for part in (audited, x))
+        about, axes = About(5, "W_i x_i"), (rows, Axis("feature"), component)
+        yield compared(about, wanted, found, axes)
     yield compared(About(6, "x"), audited, x, (rows, component))
 
 

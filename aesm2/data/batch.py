@@ -14,11 +14,14 @@ class Batch:
     scenarios: index of the row's scenario at each level, (rows, levels) integer.
     labels: 0 or 1 for each task, already multiplied along the chain, NaN where unknown,
     (rows, tasks) float32; None where the rows have no labels.
+    numbers: scaled numbers of the features that are not embedded, and 1 where one is missing, see
+    `Schema.numbers`, (rows, columns) float32; None where all are embedded.
     """
 
     fields: Tensor
     scenarios: Tensor
     labels: Tensor | None = None
+    numbers: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.fields)
@@ -26,9 +29,16 @@ class Batch:
     def __getitem__(self, rows: slice | Tensor) -> "Batch":
         """Return the rows of a slice, an index tensor or a mask."""
         labels = None if self.labels is None else self.labels[rows]
-        return Batch(self.fields[rows], self.scenarios[rows], labels)
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return Batch(self.fields[rows], self.scenarios[rows], labels, numbers)
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on `device`."""
         labels = None if self.labels is None else self.labels.to(device)
-        return Batch(self.fields.to(device), self.scenarios.to(device), labels)
+        numbers = None if self.numbers is None else self.numbers.to(device)
+        return Batch(self.fields.to(device), self.scenarios.to(device), labels, numbers)
+
+    def repeat(self, times: int) -> "Batch":
+        """Return the rows `times` times, one after the other, without labels."""
+        numbers = None if self.numbers is None else self.numbers.repeat(times, 1)
+        return Batch(self.fields.repeat(times, 1), self.scenarios.repeat(times, 1), None, numbers)

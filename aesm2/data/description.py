@@ -156,19 +156,31 @@ class History(Strict):
         return (f"{self.name}_count", f"{self.name}_recency", *outcomes)
 
 
+Scale = Literal["standard", "log"]
+
+
 class Feature(Strict):
     """One input of the model.
 
     column: its column, by default its name. kind: "categorical" values are ids; "numeric" values
-    are cut into `buckets` quantile buckets of the training split. min_count: a category seen less
-    often in training is treated as unseen.
+    are cut into `buckets` quantile buckets of the training split, each with its own embedding.
+    scale: the model takes the number itself, and the buckets only serve to look at it: "standard"
+    is the number less the mean of the training split, over its standard deviation, "log" the same
+    of sign(x) log(1 + |x|). min_count: a category seen less often in training is treated as unseen.
     """
 
     kind: Literal["categorical", "numeric"]
     column: str | None = None
     buckets: int = Field(16, ge=2, le=1024)
+    scale: Scale | None = None
     min_count: int = Field(1, ge=1)
     title: str = ""
+
+    @model_validator(mode="after")
+    def _scaled_numbers(self) -> "Feature":
+        if self.scale is not None and self.kind != "numeric":
+            raise ValueError(f"scale = '{self.scale}' needs kind = \"numeric\"")
+        return self
 
 
 class Description(Strict):

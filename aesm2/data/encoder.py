@@ -1,4 +1,4 @@
-"""From a data frame to a Batch: vocabularies and bucket edges learnt from the training split."""
+"""From a data frame to a Batch: vocabularies, edges and scales learnt from the training split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ import torch
 from aesm2.data.batch import Batch
 from aesm2.data.cleaning import cleaned
 from aesm2.data.description import Description, Feature, Level, Task
+from aesm2.data.scaling import Scaling
 from aesm2.data.schema import Schema
 from aesm2.errors import InputError, nearest
 from aesm2.layers.embedding import FIRST_VALUE, MISSING, UNSEEN
@@ -49,11 +50,13 @@ class Encoder:
     categories: sorted known values of each categorical feature, as text.
     edges: rising bucket edges of each numeric feature; bucket b holds values from
         edges[b - 1], included, to edges[b], excluded.
+    scaling: of each feature the model takes as a number; see `aesm2.data.scaling`.
     """
 
     description: Description
     categories: Mapping[str, tuple[str, ...]]
     edges: Mapping[str, tuple[float, ...]]
+    scaling: Mapping[str, Scaling] = field(default_factory=dict)
     _index: dict[str, pd.Index] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
@@ -66,13 +69,17 @@ class Encoder:
         """Learn vocabularies and quantile edges from what was seen in the training split."""
         categories: dict[str, tuple[str, ...]] = {}
         edges: dict[str, tuple[float, ...]] = {}
+        scaling: dict[str, Scaling] = {}
         for name, feature in description.fields.items():
             if feature.kind == "categorical":
                 counts = seen.counts[name]
                 categories[name] = tuple(sorted(counts.index[counts >= feature.min_count]))
             else:
-                edges[name] = _quantile_edges(seen.numbers[name], feature.buckets)
-        return Encoder(description, categories, edges)
+                numbers = seen.numbers[name]
+                edges[name] = _quantile_edges(numbers, feature.buckets)
+                if feature.scale is not None:
+                    scaling[name] = Scaling.fit(numbers, feature.scale)
+        return Encoder(description, categories, edges, scaling)
 
     @property
     def schema(self) -> Schema:
@@ -84,6 +91,12 @@ class Encoder:
             level_names=tuple(level.name for level in described.level),
             tasks=tuple(task.name for task in described.task),
             parents=described.parents,
+            numbers=tuple(
+                position
+                for position, name in enumerate(described.fields)
+                if name in self.scaling
+                for _ in range(self.scaling[name].columns)
+            ),
         )
 
     def encode(self, frame: pd.DataFrame, labels: bool = False) -> Batch:
@@ -98,8 +111,12 @@ class Encoder:
         require_columns(frame, needed, "the table")
         frame = cleaned(frame, described.source)
         fields = np.empty((len(frame), len(described.fields)), np.int32)
+        scaled: list[np.ndarray] = []
         for position, (name, feature) in enumerate(described.fields.items()):
             fields[:, position] = self._encode_field(frame, name, feature)
+            if name in self.scaling:
+                column = feature.column or name
+                scaled.append(self.scaling[name].scaled(as_numbers(frame[column], column)))
         scenarios = np.empty((len(frame), len(described.level)), np.int64)
         for position, level in enumerate(described.level):
             scenarios[:, position] = encode_scenario(frame, level)
@@ -107,6 +124,7 @@ class Encoder:
             torch.from_numpy(fields),
             torch.from_numpy(scenarios),
             torch.from_numpy(read_labels(frame, described, scenarios)) if labels else None,
+            torch.from_numpy(np.concatenate(scaled, axis=1)) if scaled else None,
         )
 
     def value_names(self, name: str) -> list[str]:
@@ -128,11 +146,14 @@ class Encoder:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the learnt values as plain data."""
-        return {
+        """Return the learnt values as plain data; without scaled numbers there is no "scaling"."""
+        values: dict[str, Any] = {
             "categories": {name: list(values) for name, values in self.categories.items()},
             "edges": {name: list(values) for name, values in self.edges.items()},
         }
+        if self.scaling:
+            values["scaling"] = {name: own._asdict() for name, own in self.scaling.items()}
+        return values
 
     @staticmethod
     def from_json(description: Description, values: dict[str, Any]) -> "Encoder":
@@ -141,6 +162,7 @@ class Encoder:
             description,
             {name: tuple(v) for name, v in values["categories"].items()},
             {name: tuple(v) for name, v in values["edges"].items()},
+            {name: Scaling(**own) for name, own in values.get("scaling", {}).items()},
         )
 
     def _values(self, name: str) -> int:

@@ -9,7 +9,8 @@ class Schema:
 
     fields: table rows of each field. levels: scenarios of each level, outermost first.
     level_names: name of each level. tasks: names of the tasks. parents: for each task the index of
-    the task it follows, or -1.
+    the task it follows, or -1. numbers: for each column of `Batch.numbers` the feature it is of;
+    such a feature is not embedded, the model takes its number.
     """
 
     fields: tuple[int, ...]
@@ -17,3 +18,4 @@ class Schema:
     level_names: tuple[str, ...]
     tasks: tuple[str, ...]
     parents: tuple[int, ...]
+    numbers: tuple[int, ...] = ()

@@ -106,6 +106,9 @@ def feature_table(encoder: Encoder) -> pd.DataFrame:
 
 
 def _encoding(feature: Feature) -> str:
+    if feature.scale is not None:
+        of = "its logarithm" if feature.scale == "log" else "the number"
+        return f"{of}, less the mean and over the standard deviation of the training rows"
     if feature.kind == "numeric":
         return f"at most {feature.buckets} quantile buckets of the training rows"
     if feature.min_count > 1:

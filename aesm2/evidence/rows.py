@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -17,6 +18,8 @@ from aesm2.data.schema import Schema
 from aesm2.files import read_json, write_atomically
 from aesm2.simulation.planted import read_planted
 from aesm2.simulation.write import TRUTH
+
+PARTS = ("fields", "scenarios", "labels", "numbers")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def encode_rows(dataset: Dataset) -> Rows:
 def save_rows(rows: Rows, folder: Path) -> None:
     """Write rows into a folder, for `load_rows`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "schema.json", json.dumps(asdict(rows.schema)))
+    write_atomically(folder / "schema.json", json.dumps(_as_json(rows.schema)))
     content = safetensors.torch.save(_tensors(rows.batches, rows.truth), {"hash": rows.hash})
     write_atomically(folder / "rows.safetensors", content)
 
@@ -73,12 +76,13 @@ def load_rows(folder: Path) -> Rows:
         level_names=tuple(values["level_names"]),
         tasks=tuple(values["tasks"]),
         parents=tuple(values["parents"]),
+        numbers=tuple(values.get("numbers", ())),
     )
     with safetensors.safe_open(folder / "rows.safetensors", framework="pt") as opened:
         tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         found = str(opened.metadata()["hash"])
     batches = {
-        split: Batch(*(tensors[f"{split}.{part}"] for part in ("fields", "scenarios", "labels")))
+        split: Batch(*(tensors.get(f"{split}.{part}") for part in PARTS))  # type: ignore[arg-type]
         for split in SPLITS
     }
     truth = tensors["truth"].numpy() if "truth" in tensors else None
@@ -93,12 +97,20 @@ def _tensors(batches: dict[SplitName, Batch], truth: np.ndarray | None) -> dict[
         tensors[f"{split}.fields"] = batch.fields.contiguous()
         tensors[f"{split}.scenarios"] = batch.scenarios.contiguous()
         tensors[f"{split}.labels"] = batch.labels.contiguous()
+        if batch.numbers is not None:
+            tensors[f"{split}.numbers"] = batch.numbers.contiguous()
     return tensors
 
 
 def _hash(schema: Schema, tensors: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(schema)).encode())
+    digest = hashlib.sha256(json.dumps(_as_json(schema)).encode())
     for key in sorted(tensors):
         digest.update(key.encode())
         digest.update(np.ascontiguousarray(tensors[key].numpy()).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _as_json(schema: Schema) -> dict[str, Any]:
+    """Without numbers as it was before there were any, so that earlier runs keep their hash."""
+    values = asdict(schema)
+    return values if values["numbers"] else {k: v for k, v in values.items() if k != "numbers"}

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Compute = Literal["auto", "dense", "sparse"]
@@ -82,22 +83,63 @@ class Experts(nn.Module):
         return flat.relu().view(len(x), count, width)
 
     def _sparse_pays(self, x: Tensor) -> bool:
-        few = self.chosen_share <= SPARSE_MAX_SHARE
-        return few and len(x) >= SPARSE_MIN_ROWS and not x.is_cuda
+        if x.is_cuda or torch.is_autocast_enabled(x.device.type):
+            return False  # whole matrices are so fast there that gathering rows costs more
+        return self.chosen_share <= SPARSE_MAX_SHARE and len(x) >= SPARSE_MIN_ROWS
 
     def _dense(self, x: Tensor, weights: Tensor) -> Tensor:
         outputs = self.outputs(x)
         return torch.einsum("mrn,rnw->mrw", weights.to(outputs.dtype), outputs)
 
     def _sparse(self, x: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(x.device.type):  # once, not for each expert's copy of rows
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        needed = mask.any(0).t()  # (n, rows)
-        rows = needed.nonzero()[:, 1]  # rows of expert 0, then of expert 1, …: (pairs,)
-        parts = torch.split(rows, needed.sum(1).tolist())
-        maps = zip(parts, self.linear.weight, self.linear.bias, strict=True)
-        outputs = torch.cat([F.linear(x.index_select(0, part), w, b) for part, w, b in maps]).relu()
-        of_pairs = weights.transpose(1, 2)[:, needed].to(outputs.dtype)  # (M, pairs)
+        weight, bias = self.linear.weight, self.linear.bias
+        if torch.is_autocast_enabled(x.device.type):  # _Chosen does not see autocast
+            half = torch.get_autocast_dtype(x.device.type)
+            x, weight, bias = (tensor.to(half) for tensor in (x, weight, bias))  # type: ignore[assignment]
+        needed = mask.transpose(1, 2).any(0)  # (n, rows)
+        pairs = needed.flatten().nonzero().squeeze(1)  # of expert 0, then of expert 1, …: (pairs,)
+        rows, counts = pairs % len(x), needed.sum(1).tolist()
+        outputs: Tensor = _Chosen.apply(x, weight, bias, rows, counts)  # type: ignore[no-untyped-call]
+        of_pairs = weights.transpose(1, 2).flatten(1).index_select(1, pairs)  # (M, pairs)
+        of_pairs = of_pairs.to(outputs.dtype)
         weighted = of_pairs.unsqueeze(-1) * outputs  # (M, pairs, width)
         mixed = weighted.new_zeros(len(weights), len(x), self.width)
         return mixed.index_add(1, rows, weighted)
+
+
+class _Chosen(torch.autograd.Function):
+    """relu(W_k x_r + b_k) for chosen pairs of expert k and row r only.
+
+    x: (rows, inputs). weight: (n, width, inputs). bias: (n, width). rows: the rows of expert 0,
+    then of expert 1, …, (pairs,). counts: how many of each. Returns (pairs, width).
+    Written out because autograd would make a gradient of all rows for every expert and add them up.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor, counts: list[int]
+    ) -> Tensor:
+        outputs = x.new_empty(len(rows), weight.shape[1])
+        parts = zip(
+            torch.split(outputs, counts), torch.split(rows, counts), weight, bias, strict=True
+        )
+        for output, own, w, b in parts:
+            torch.addmm(b, x.index_select(0, own), w.t(), out=output)
+        outputs.relu_()
+        ctx.save_for_backward(x, weight, rows, outputs)
+        ctx.counts = counts
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, weight, rows, outputs = ctx.saved_tensors
+        grad = torch.ops.aten.threshold_backward(grad, outputs, 0)  # of relu
+        of_x, of_weight = torch.zeros_like(x), torch.empty_like(weight)
+        of_bias = grad.new_empty(weight.shape[:2])
+        parts = zip(torch.split(grad, ctx.counts), torch.split(rows, ctx.counts), strict=True)
+        for expert, (part, own) in enumerate(parts):
+            torch.mm(part.t(), x.index_select(0, own), out=of_weight[expert])
+            torch.sum(part, 0, out=of_bias[expert])
+            of_x.index_add_(0, own, part @ weight[expert])
+        return of_x, of_weight, of_bias, None, None

@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+ROUNDS = 6  # up to this K the lowest are found one by one, above it by sorting
+FAR = 1e30  # below every gate logit
+
 
 class Gates(NamedTuple):
     """What a selection is made from; the arguments of `select`.
@@ -58,21 +61,26 @@ def select(gate_logits: Tensor, target: Tensor, specific: int, shared: int) -> S
     target: p_j as a boolean one-hot mask, (..., rows or 1, m); true at the gate the row belongs to.
     specific, shared: K of Eq. 10 and of Eq. 12.
     """
-    own = torch.where(target.unsqueeze(-2), gate_logits, 0.0).sum(-1)  # g_j, (..., rows, n)
-    if gate_logits.shape[-1] == 1:  # p_j = q = G̃[k, :] = (1,): both divergences are 0
+    # Rows last while reducing over gates and experts: both are few, and a processor reduces over a
+    # leading axis of few with all its lanes. (m, ..., n, rows), 1 in place of what broadcasts:
+    own_gate = target.movedim(-1, 0).unsqueeze(-2).to(gate_logits.dtype).contiguous()
+    g = gate_logits.permute(2, 1, 0).contiguous()
+    g = g.view(g.shape[0], *[1] * (target.ndim - 2), *g.shape[1:])
+    own = (g * own_gate).sum(0)  # g_j, (..., n, rows)
+    if len(g) == 1:  # p_j = q = G̃[k, :] = (1,): both divergences are 0
         kl_specific = margin = torch.zeros_like(own)
-        kl_shared = torch.zeros_like(gate_logits[..., 0])
+        kl_shared = torch.zeros_like(gate_logits[..., 0]).t()
     else:
-        others = gate_logits.masked_fill(target.unsqueeze(-2), -math.inf).logsumexp(-1)
-        margin = own - others
+        margin = own - _logsumexp(g, 1 - own_gate)
         kl_specific = F.softplus(-margin)
-        kl_shared = shared_divergence(gate_logits)
-    specific_mask = lowest(-margin, specific)
-    shared_mask = lowest(kl_shared, shared)
+        centred = g - g.mean(0)
+        kl_shared = (_logsumexp(centred) - math.log(len(g))).view(gate_logits.shape[1::-1])
+    specific_mask = _lowest(-margin, specific)
+    shared_mask = _lowest(kl_shared, shared)
     masked = own.masked_fill(~(specific_mask | shared_mask), -math.inf)  # ĝ_j
-    return Selection(
-        kl_specific, kl_shared.clamp(min=0), specific_mask, shared_mask, masked.softmax(-1)
-    )
+    weights = masked.softmax(-2)
+    of_rows = kl_specific, kl_shared.clamp(min=0), specific_mask, shared_mask, weights
+    return Selection(*(tensor.transpose(-1, -2) for tensor in of_rows))
 
 
 Intervene = Callable[[Gates], tuple[Gates, Selection]]
@@ -90,7 +98,38 @@ def shared_divergence(gate_logits: Tensor) -> Tensor:
     return centred.logsumexp(-1) - math.log(gate_logits.shape[-1])
 
 
+def _logsumexp(x: Tensor, kept: Tensor | None = None) -> Tensor:
+    """log Σ exp over the first axis, (few, ...) → (...), of what is kept (1, not 0) alone.
+
+    Several times as fast as filling with -inf: the exponential of -inf is slow, and so is a mask.
+    """
+    if kept is None:
+        top = x.detach().amax(0)
+        return (x - top).exp().sum(0).log() + top
+    top = (x.detach() - FAR * (1 - kept)).amax(0)
+    return ((x - top).clamp(max=0).exp() * kept).sum(0).log() + top
+
+
 def lowest(score: Tensor, k: int) -> Tensor:
     """Mask of the k lowest scores along the last axis; of equal ones, the lower index first."""
-    order = score.detach().argsort(dim=-1, stable=True)[..., :k]
-    return torch.zeros_like(score, dtype=torch.bool).scatter_(-1, order, True)
+    if score.ndim == 1:
+        return lowest(score.unsqueeze(0), k)[0]
+    return _lowest(score.transpose(-1, -2), k).transpose(-1, -2)
+
+
+def _lowest(score: Tensor, k: int) -> Tensor:
+    """`lowest` along the axis before the last: (..., n, rows)."""
+    score = score.detach()
+    found = torch.zeros_like(score, dtype=torch.bool)
+    if k > ROUNDS:
+        return found.scatter_(-2, score.argsort(dim=-2, stable=True)[..., :k, :], True)
+    first, n = found, score.shape[-2]
+    left = score.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
+    index = torch.arange(n, dtype=torch.int16, device=score.device).unsqueeze(-1)
+    for number in range(k):  # a round for each: minima are much faster than a sort
+        if number:
+            left = left.masked_fill(first, math.inf)
+        least = (left == left.amin(-2, keepdim=True)) & ~found
+        first = index == torch.where(least, index, n).amin(-2, keepdim=True)
+        found |= first
+    return found

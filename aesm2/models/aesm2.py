@@ -34,12 +34,12 @@ class AESM2(nn.Module):
         super().__init__()
         self.config, self.schema = config, schema
         dim = config.context_dim
-        self.embedding = FieldEmbedding(schema.fields, config.embedding_dim)
+        self.embedding = FieldEmbedding(schema.fields, config.embedding_dim, numbers=schema.numbers)
         self.scenario_embedding = nn.ModuleList(nn.Embedding(len(s), dim) for s in schema.levels)
         self.task_embedding = nn.Parameter(torch.randn(len(schema.tasks), dim))
 
         own = dim if config.scenario_context == "gate" else 0
-        width = len(schema.fields) * config.embedding_dim
+        width = self.embedding.width
         if config.scenario_features:
             width += len(schema.levels) * dim
         self.scenario_layers = nn.ModuleList()
@@ -71,7 +71,7 @@ class AESM2(nn.Module):
         intervene: called with a layer's number and its gates, it chooses instead of `select`; see
         `aesm2.routing.interventions`.
         """
-        x = self.embedding(batch.fields)
+        x = self.embedding(batch.fields, batch.numbers)
         return self.from_embedding(x, batch.scenarios, generator, intervene)
 
     def from_embedding(
@@ -81,7 +81,7 @@ class AESM2(nn.Module):
         generator: torch.Generator | Draw | None = None,
         intervene: InterveneIn | None = None,
     ) -> Output:
-        """Predict from the embedded fields x, (rows, fields · dim), and scenarios, (rows, L)."""
+        """Predict from the embedded fields x, (rows, width), and scenarios, (rows, L)."""
         if self.config.scenario_features:
             x = torch.cat([x, *self._embedded(scenarios)], dim=1)
         return self.from_layer(0, x, scenarios, generator, intervene)

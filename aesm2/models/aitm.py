@@ -31,7 +31,7 @@ class AITM(nn.Module):
         self.config, self.schema = config, schema
         tasks, k = len(schema.tasks), config.transfer
         seen = [len(level) for level in schema.levels] if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         sizes = itertools.pairwise([self.embedding.width, *config.hidden, k])
         self.layers = nn.ModuleList(ParallelLinear(tasks, a, b) for a, b in sizes)
         followers = sum(parent >= 0 for parent in schema.parents)
@@ -40,7 +40,7 @@ class AITM(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         q = x.expand(len(self.schema.tasks), -1, -1)  # (T, rows, width)
         for layer in self.layers:
             q = layer(q).relu()

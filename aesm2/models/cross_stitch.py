@@ -29,7 +29,7 @@ class CrossStitch(nn.Module):
         self.config, self.schema = config, schema
         tasks, levels = len(schema.tasks), [len(level) for level in schema.levels]
         seen = levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         width, groups = self.embedding.width, per_level(config.scenario, len(levels))
         self.levels = nn.ModuleList()
         for columns, group in zip([*levels, tasks], [*groups, config.task], strict=True):
@@ -39,7 +39,7 @@ class CrossStitch(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         rows = torch.arange(len(x), device=x.device)
         *levels, tasks = self.levels
         for index, level in enumerate(levels):

@@ -20,11 +20,11 @@ class ESMM(nn.Module):
         super().__init__()
         self.config, self.schema = config, schema
         seen = [len(level) for level in schema.levels] if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         self.towers = Towers(len(schema.tasks), self.embedding.width, config.hidden)
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         logits = self.towers(x.expand(len(self.schema.tasks), -1, -1))
         return Output(logits, along_chain(logits, self.schema.parents))

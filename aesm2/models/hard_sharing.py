@@ -30,7 +30,7 @@ class HardSharing(nn.Module):
         self.config, self.schema = config, schema
         self.levels = [len(level) for level in schema.levels]
         seen = self.levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         sizes = [self.embedding.width, *config.hidden]
         self.bottom = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         paths = range(math.prod(self.levels))
@@ -40,7 +40,7 @@ class HardSharing(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         for layer in self.bottom:
             x = layer(x).relu()
         path = path_of(batch.scenarios, self.levels)

@@ -46,7 +46,7 @@ class _Network(nn.Module):
         super().__init__()
         levels = [len(level) for level in schema.levels]
         seen = levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         width = self.embedding.width
         self.layers = nn.ModuleList()
         self.layer_level: list[int] = []  # the level of each layer
@@ -60,7 +60,7 @@ class _Network(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, list[Mixture]]:
         """Return the task's logits, (rows, 1), and what each scenario layer did."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         mixtures: list[Mixture] = []
         for level, layer in zip(self.layer_level, self.layers, strict=True):
             mixtures.append(layer(x, batch.scenarios[:, level]))

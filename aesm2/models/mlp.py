@@ -21,13 +21,13 @@ class MLP(nn.Module):
         super().__init__()
         self.config, self.schema = config, schema
         seen = [len(level) for level in schema.levels] if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         sizes = [self.embedding.width, *config.hidden, len(schema.tasks)]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         *hidden, last = self.layers
         for layer in hidden:
             x = layer(x).relu()

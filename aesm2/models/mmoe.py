@@ -27,7 +27,7 @@ class MMoE(nn.Module):
         self.config, self.schema = config, schema
         tasks, levels = len(schema.tasks), [len(level) for level in schema.levels]
         seen = levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         width = self.embedding.width
         self.scenario_layers = nn.ModuleList()
         self.layer_level: list[int] = []  # the level of each scenario layer
@@ -44,7 +44,7 @@ class MMoE(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         mixtures: list[Mixture] = []
         for level, layer in zip(self.layer_level, self.scenario_layers, strict=True):
             mixtures.append(layer(x, batch.scenarios[:, level]))

@@ -26,7 +26,7 @@ class ParallelDNN(nn.Module):
         self.config, self.schema = config, schema
         tasks, levels = len(schema.tasks), [len(level) for level in schema.levels]
         seen = levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         width = self.embedding.width
         self.scenario_layers = nn.ModuleList()
         self.layer_level: list[int] = []  # the level of each scenario layer
@@ -43,7 +43,7 @@ class ParallelDNN(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         for level, layer in zip(self.layer_level, self.scenario_layers, strict=True):
             x = layer(x, batch.scenarios[:, level])
         z = x.expand(len(self.schema.tasks), -1, -1)  # (T, rows, width)

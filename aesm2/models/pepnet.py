@@ -29,7 +29,7 @@ class PEPNet(nn.Module):
         self.config, self.schema = config, schema
         tasks, levels = len(schema.tasks), [len(level) for level in schema.levels]
         seen = levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         self.scenario_embedding = nn.ModuleList(nn.Embedding(n, config.context_dim) for n in levels)
         sizes = [self.embedding.width, *config.hidden, 1]
         context = sizes[0] + len(levels) * config.context_dim
@@ -40,7 +40,7 @@ class PEPNet(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         embedded = [e(batch.scenarios[:, i]) for i, e in enumerate(self.scenario_embedding)]
         prior = torch.cat(embedded, dim=1)  # (rows, levels · context_dim)
         x = x * self.input_gate(prior, x)[0]

@@ -30,7 +30,7 @@ class PLE(nn.Module):
         self.config, self.schema = config, schema
         tasks, levels = len(schema.tasks), [len(level) for level in schema.levels]
         seen = levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         width = self.embedding.width
         self.scenario_levels = nn.ModuleList()
         for count, group in zip(levels, per_level(config.scenario, len(levels)), strict=True):
@@ -41,7 +41,7 @@ class PLE(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         mixtures: list[Mixture] = []
         for level, layers in enumerate(self.scenario_levels):
             mixtures += layers(x, batch.scenarios[:, level])

@@ -34,7 +34,7 @@ class STAR(nn.Module):
         self.config, self.schema = config, schema
         self.levels, tasks = [len(level) for level in schema.levels], len(schema.tasks)
         seen = self.levels if config.scenario_features else []
-        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim)
+        self.embedding = InputEmbedding(schema.fields, seen, config.embedding_dim, schema.numbers)
         dim, width = config.context_dim, self.embedding.width
         self.scenario_embedding = nn.ModuleList(nn.Embedding(n, dim) for n in self.levels)
         paths = math.prod(self.levels)
@@ -56,7 +56,7 @@ class STAR(nn.Module):
 
     def forward(self, batch: Batch, generator: object = None) -> Output:  # noqa: ARG002
         """Predict every task for every row; there is no noise, so `generator` is not used."""
-        x = self.embedding(batch.fields, batch.scenarios)
+        x = self.embedding(batch.fields, batch.scenarios, batch.numbers)
         added = self._auxiliary(x, batch.scenarios)
         if self.norm is not None:
             x = self.norm(x, path_of(batch.scenarios, self.levels))

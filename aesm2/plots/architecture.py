@@ -52,11 +52,12 @@ class Stage:
 def stages(model: ModelConfig, description: Description) -> list[Stage]:
     """Return the steps of a model on a dataset, in order of computation."""
     fields, tasks = len(description.fields), description.task
-    width = fields * model.embedding_dim
-    found = [
-        Stage("embedding", "embedding", f"{fields} features", f"{fields} × {model.embedding_dim} ="
-              f" {width} numbers a row")
-    ]  # fmt: skip
+    scaled = sum(feature.scale is not None for feature in description.fields.values())
+    embedded = fields - scaled
+    said = f"{embedded} × {model.embedding_dim} = {embedded * model.embedding_dim} numbers a row"
+    if scaled:
+        said += f", and {scaled} taken as numbers"
+    found = [Stage("embedding", "embedding", f"{fields} features", said)]
     found += [
         Stage("hidden", f"hidden.{position}", "fully connected", f"width {size}")
         for position, size in enumerate(getattr(model, "hidden", ()), start=1)

@@ -6,7 +6,7 @@ a feature keeps its value as a feature.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -54,9 +54,13 @@ def counterfactual(checkpoint: Checkpoint, frame: pd.DataFrame, changes: Changes
     """
     batch = checkpoint.encode(frame)
     changed = apply(checkpoint.encoder, frame, batch, changes)
-    both = Batch(
-        torch.cat([batch.fields, changed.fields]), torch.cat([batch.scenarios, changed.scenarios])
+    both = replace(
+        batch.repeat(2),
+        fields=torch.cat([batch.fields, changed.fields]),
+        scenarios=torch.cat([batch.scenarios, changed.scenarios]),
     )
+    if batch.numbers is not None and changed.numbers is not None:
+        both = replace(both, numbers=torch.cat([batch.numbers, changed.numbers]))
     joint = answer(checkpoint, both, frame.index.append(frame.index))
     rows = len(frame)
     return Counterfactual(
@@ -67,6 +71,7 @@ def counterfactual(checkpoint: Checkpoint, frame: pd.DataFrame, changes: Changes
 def apply(encoder: Encoder, frame: pd.DataFrame, batch: Batch, changes: Changes) -> Batch:
     """Return `batch`, the encoding of `frame`, with `changes` made to every row."""
     fields, scenarios = batch.fields.clone(), batch.scenarios.clone()
+    numbers, scaled = batch.numbers, torch.tensor(encoder.schema.numbers)
     names = list(encoder.description.fields)
     for name, value in changes.features.items():
         _require(name, names, "feature")
@@ -75,6 +80,8 @@ def apply(encoder: Encoder, frame: pd.DataFrame, batch: Batch, changes: Changes)
         position = names.index(name)
         encoded = encoder.encode(frame.assign(**{column: cells}))
         fields[:, position] = encoded.fields[:, position]
+        if numbers is not None and encoded.numbers is not None:
+            numbers = torch.where(scaled == position, encoded.numbers, numbers)
     for position, level in enumerate(encoder.description.level):
         if level.name in changes.scenarios:
             scenario = changes.scenarios[level.name]
@@ -82,7 +89,7 @@ def apply(encoder: Encoder, frame: pd.DataFrame, batch: Batch, changes: Changes)
             scenarios[:, position] = level.scenarios.index(scenario)
     for name in changes.scenarios:
         _require(name, [level.name for level in encoder.description.level], "level")
-    return Batch(fields, scenarios)
+    return Batch(fields, scenarios, None, numbers)
 
 
 def answer(checkpoint: Checkpoint, batch: Batch, index: pd.Index) -> RoutingTrace:
@@ -145,7 +152,7 @@ def doors(checkpoint: Checkpoint, frame: pd.DataFrame) -> pd.DataFrame:
     own = batch.scenarios[0].tolist()
     for line, (position, scenario) in enumerate(lines):
         scenarios[line, position] = scenario
-    every = Batch(batch.fields.repeat(len(lines), 1), scenarios)
+    every = replace(batch.repeat(len(lines)), scenarios=scenarios)
     parts = [output.log_probability.exp().cpu() for _, output in outputs(checkpoint.model, every)]
     named = pd.DataFrame(
         {

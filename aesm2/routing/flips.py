@@ -6,12 +6,13 @@ scenarios among it, stays as it is; see `routing.counterfactual`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.batch import Batch
@@ -89,7 +90,10 @@ def feature_flips(
     places, values, known = alternatives(checkpoint.encoder, row, most, seed)
     fields = row.fields.repeat(len(values) + 1, 1)  # the first is the row as it is
     fields[torch.arange(1, len(fields)), torch.from_numpy(places)] = torch.from_numpy(values)
-    every = Batch(fields, row.scenarios.repeat(len(fields), 1))
+    every = row.repeat(len(fields))
+    every = replace(
+        every, fields=fields, numbers=_numbers(checkpoint.encoder, every, places, values)
+    )
     traced = trace(checkpoint.model, every, pd.RangeIndex(len(fields)))
     probability = _probability(checkpoint, traced)
     table = _words(checkpoint.encoder, row, places, values)
@@ -119,6 +123,22 @@ def alternatives(
     ]
     places = np.repeat(np.arange(len(kept)), [len(values) for values in kept])
     return places, np.concatenate(kept).astype(np.int32), sum(map(len, options))
+
+
+def _numbers(
+    encoder: Encoder, every: Batch, places: np.ndarray, values: np.ndarray
+) -> Tensor | None:
+    """Numbers of the row and of its alternatives, each alternative's feature at its raw value."""
+    if every.numbers is None:
+        return None
+    numbers, names = every.numbers.clone(), list(encoder.description.fields)
+    of_column = np.array(encoder.schema.numbers)
+    for line, (place, index) in enumerate(zip(places, values, strict=True), start=1):
+        if (scaling := encoder.scaling.get(names[place])) is not None:
+            raw = raw_value(encoder, names[place], int(index))
+            own = scaling.scaled(np.array([np.nan if raw is None else raw], np.float64))
+            numbers[line, torch.from_numpy(of_column == place)] = torch.from_numpy(own[0])
+    return numbers
 
 
 def raw_value(encoder: Encoder, name: str, index: int) -> Value:

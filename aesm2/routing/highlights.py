@@ -1,6 +1,6 @@
 """Rows worth a look: the clearest and the closest choice, and where scenarios disagree most."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -150,7 +150,7 @@ def _disagreement(
     kept = np.flatnonzero(exists.sum(0) > 1)
     if len(kept) == 0:
         return None
-    every = Batch(batch.fields.repeat(scenarios, 1), moved)
+    every = replace(batch.repeat(scenarios), scenarios=moved)
     scored = probabilities(model, every)[:, task].reshape(scenarios, rows)
     scored = np.where(exists, scored, np.nan)[:, kept]
     spread = np.nanmax(scored, axis=0) - np.nanmin(scored, axis=0)

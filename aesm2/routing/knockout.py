@@ -157,7 +157,7 @@ def _without_each(
 
 
 def _first_input(model: AESM2, part: Batch) -> Tensor:
-    x: Tensor = model.embedding(part.fields)
+    x: Tensor = model.embedding(part.fields, part.numbers)
     if not model.config.scenario_features:
         return x
     embedded = zip(model.scenario_embedding, part.scenarios.unbind(1), strict=True)

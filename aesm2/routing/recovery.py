@@ -19,6 +19,7 @@ Axes: n rows; P fine-grained scenarios (paths); S scenarios of a level.
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -102,7 +103,7 @@ def _change(
         there = [row in known for row in map(tuple, np.unique(moved.numpy(), axis=0).tolist())]
         index = np.unique(moved.numpy(), axis=0, return_inverse=True)[1]
         counts = np.array(there)[index] & (batch.scenarios[:, level].numpy() != scenario)
-        other = _weights(model, Batch(batch.fields, moved), layer)
+        other = _weights(model, replace(batch, scenarios=moved), layer)
         total += counts * np.abs(other - own).sum(1) / 2
         count += counts
     change: np.ndarray = (total / np.maximum(count, 1)).round(5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aesm2.layers.embedding import MISSING, UNSEEN, FieldEmbedding
+from aesm2.layers.embedding import MISSING, UNSEEN, FieldEmbedding, rows_summed
 
 
 def test_fields_are_looked_up_in_their_own_part_and_concatenated() -> None:
@@ -41,3 +41,22 @@ def test_the_offsets_are_no_part_of_the_state() -> None:
 def test_without_placeholders_a_field_of_one_value_is_enough() -> None:
     embedding = FieldEmbedding([1, 1], dim=2, placeholders=False)
     assert embedding(torch.tensor([[0, 0]])).ne(0).all()
+
+
+@pytest.mark.parametrize("dim", [1, 4, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_are_summed_row_by_row(dim: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(dim)
+    values = torch.randn(40, dim, generator=generator, dtype=dtype)
+    index = torch.randint(7, (40,), generator=generator)
+    wanted = torch.zeros(9, dim, dtype=torch.float64)
+    for value, row in zip(values, index.tolist(), strict=True):
+        wanted[row] += value.double()
+    for given in (values, values.t().contiguous().t()):
+        torch.testing.assert_close(rows_summed(given, index, 9), wanted.to(dtype))
+
+
+def test_numbers_are_needed_where_they_were_promised() -> None:
+    embedding = FieldEmbedding([3, 3], dim=2, numbers=(1,))
+    with pytest.raises(ValueError, match="needs 1 columns of numbers, found 2"):
+        embedding(torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, 2))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from aesm2.layers.selection import Selection, lowest, select
+from aesm2.layers.selection import ROUNDS, Selection, lowest, select
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 8), st.integers(1, 5), st.integers(0, 9999))
 
@@ -133,6 +133,19 @@ def test_lowest_prefers_the_lower_index_among_equals() -> None:
     mask = lowest(torch.tensor([3.0, 1.0, 2.0, 1.0, 1.0]), 2)
     assert mask.tolist() == [False, True, False, True, False]
     assert lowest(torch.tensor([3.0, 1.0]), 0).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("k", [1, 3, ROUNDS, ROUNDS + 1, 12])
+def test_lowest_are_the_first_of_a_stable_sort(k: int) -> None:
+    generator = torch.Generator().manual_seed(k)
+    score = torch.randint(0, 4, (3, 50, 12), generator=generator).float()  # many ties
+    score[0, 0, :5] = math.inf
+    score[0, 1, 3] = math.nan
+    score[0, 2] = -math.inf
+    for scores in (score, score[0, :1]):
+        wanted = torch.zeros_like(scores, dtype=torch.bool)
+        order = scores.argsort(dim=-1, stable=True)[..., :k]
+        assert torch.equal(lowest(scores, k), wanted.scatter(-1, order, True))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -97,6 +97,13 @@ def test_many_chunks_are_counted_as_one() -> None:
         np.testing.assert_allclose(other.weight, 400 * one.weight, rtol=1e-4)
 
 
+def test_sums_over_many_paths_are_those_over_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows = model_and_rows(50)
+    few = utilisation(model, rows)
+    monkeypatch.setattr("aesm2.routing.utilisation.FEW", 0)
+    same(utilisation(model, rows), few)
+
+
 def test_it_agrees_with_the_trace() -> None:
     model, rows = model_and_rows(60)
     found, traced = utilisation(model, rows), trace(model, rows, pd.RangeIndex(60))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def swapped(batch: Batch, layers: Sequence[LayerSpec], interventions: Interventi
         if isinstance(own, Swap):
             spec = level_of(layers, own.level)
             scenarios[:, spec.level] = place_of(own.scenario, spec.gates, own.level)
-    return Batch(batch.fields, scenarios, batch.labels)
+    return replace(batch, scenarios=scenarios)
 
 
 def draw(noise: Noise, layer: int, positions: np.ndarray, like: Tensor) -> Tensor:

@@ -1,0 +1,174 @@
+"""AESM² on a GPU: correctness against the CPU, and the share of the card's own floor.
+
+python -m benchmarks.gpu [--device cuda] [--rows 65536] [--compile]
+
+Float32 with TensorFloat-32 off. Prediction is also replayed as a CUDA graph, training and
+prediction are also compiled where --compile says so. `--device cpu --rows 4096` runs all but that.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from aesm2.config import TrainingConfig
+from aesm2.data.batch import Batch
+from aesm2.device import device_label
+from aesm2.losses import loss_terms
+from aesm2.models import AESM2
+from aesm2.routing.gap import selection_gap
+from benchmarks.floor import Speeds, seconds, speeds, work
+from benchmarks.harness import header, report, table
+from benchmarks.model import Sizes, build, random_batch
+
+TOLERANCE, CLEAR = 1e-5, 1e-4  # of a probability; nats by which a choice is no near-tie
+
+
+def main(arguments: list[str] | None = None) -> None:
+    chosen = _parser().parse_args(arguments)
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    sizes = Sizes(chosen.width, chosen.rows)
+    batch = random_batch(sizes)
+    own = speeds(chosen.device, chosen.size)
+    about = (
+        f"{header()}; {device_label(torch.device(chosen.device))}: {own.flops[False] / 1e12:.2f}"
+        f" TFLOP/s float32, {own.flops[True] / 1e12:.2f} bfloat16, {own.bytes / 1e9:,.0f} GB/s"
+    )
+    lines = list(measured(sizes, batch, own, chosen))
+    columns = ("", "precision", "form", "ms", "rows/s", "floor, ms", "share of floor")
+    checks = [f"- {line}" for line in correct(sizes, batch, chosen.device)]
+    report(chosen.out, "\n\n".join([about, table(columns, lines, words=3), "\n".join(checks)]))
+
+
+def correct(sizes: Sizes, batch: Batch, device: str) -> Iterator[str]:
+    """Compare a device with the CPU: probabilities, choices, and choices between equal experts."""
+    few = batch[:4096]
+    for ties in (False, True):
+        model = tied(build(sizes, "aesm2", "dense", False).eval(), ties)
+        with torch.no_grad():
+            wanted = model(few)
+            found = model.to(device)(few.to(device))
+        difference = (wanted.log_probability.exp() - found.log_probability.exp().cpu()).abs().max()
+        clear = selection_gap([r.selection for r in wanted.routings], len(few)) > CLEAR
+        clear = torch.ones_like(clear) if ties else clear
+        pairs = zip(wanted.routings, found.routings, strict=True)
+        differ = sum(
+            int((getattr(a.selection, role) != getattr(b.selection, role).cpu())
+                .any(-1).view(-1, len(few))[:, clear].sum())
+            for a, b in pairs for role in ("specific", "shared")
+        )  # fmt: skip
+        what = "experts alike, so every choice a tie" if ties else "float32"
+        good = "as on the CPU" if difference <= TOLERANCE and differ == 0 else "NOT as on the CPU"
+        yield (
+            f"{what}: {good}: largest difference of a probability {float(difference):.1e} (allowed"
+            f" {TOLERANCE:g}), {differ} choices differ of {int(clear.sum()):,} rows"
+        )
+
+
+def tied(model: AESM2, ties: bool) -> AESM2:
+    """Make all experts of a layer score the same, exactly, where asked to."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters() if ties else ():
+            if "gate" in name:
+                weight.zero_()
+    return model
+
+
+def measured(
+    sizes: Sizes, batch: Batch, own: Speeds, chosen: argparse.Namespace
+) -> Iterator[tuple[str, ...]]:
+    """One line a call and form."""
+    own_batch = batch.to(chosen.device)
+    for bf16 in (False, True):
+        model = build(sizes, "aesm2", "auto", bf16).to(chosen.device)
+        x = len(batch) * model.embedding.width
+        for what, call in calls(model, own_batch, bf16).items():
+            needed = work(call, model, x, what == "train")
+            forms = {"eager": call} | other_forms(model, own_batch, bf16, what, chosen)
+            for form, run in forms.items():
+                taken = statistics.median(seconds(run, chosen.device, chosen.rounds))
+                floor = needed.floor(own, bf16)
+                yield (
+                    what, "bf16" if bf16 else "float32", form, f"{1e3 * taken:.2f}",
+                    f"{len(batch) / taken:,.0f}", f"{1e3 * floor:.2f}", f"{floor / taken:.0%}",
+                )  # fmt: skip
+
+
+def calls(model: nn.Module, batch: Batch, bf16: bool) -> dict[str, Callable[[], object]]:
+    """Prediction and a training step, embeddings and Adam included."""
+    config = TrainingConfig()
+    adam = torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
+    device = batch.fields.device
+    weights = torch.ones(2, device=device)
+    noise = torch.Generator(device).manual_seed(0)
+
+    def predict() -> torch.Tensor:
+        model.eval()
+        with torch.no_grad(), precision(device, bf16):
+            found: torch.Tensor = model(batch).log_probability.exp()
+        return found
+
+    def train() -> None:
+        model.train()
+        with precision(device, bf16):
+            output = model(batch, noise)
+        terms = loss_terms(output, batch.labels)
+        adam.zero_grad(set_to_none=True)
+        terms.total(weights, config.lambda_specific, config.lambda_shared).backward()
+        adam.step()
+
+    return {"predict": predict, "train": train}
+
+
+def other_forms(
+    model: nn.Module, batch: Batch, bf16: bool, what: str, chosen: argparse.Namespace
+) -> dict[str, Callable[[], object]]:
+    """A CUDA graph of prediction, and the compiled model, where the device has them."""
+    found: dict[str, Callable[[], object]] = {}
+    if what == "predict" and batch.fields.is_cuda:
+        found["CUDA graph"] = graph(calls(model, batch, bf16)["predict"])
+    if chosen.compile:
+        found["compiled"] = calls(torch.compile(model), batch, bf16)[what]
+    return found
+
+
+def graph(call: Callable[[], object]) -> Callable[[], object]:
+    """Record what a call does on the card and return what replays it."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(aside)
+    recorded = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(recorded):
+        call()
+    return recorded.replay
+
+
+def precision(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
+    """bf16 autocast as training uses it, or nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--rows", type=int, default=65_536)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--size", type=int, help="of the matrices that measure the device's rate")
+    parser.add_argument("--threads", type=int, help="of torch on the CPU")
+    parser.add_argument("--compile", action="store_true", help="torch.compile as well")
+    parser.add_argument("--out", type=Path, help="Markdown file to write as well")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
