@@ -27,7 +27,7 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> Auc:
         return Auc(math.nan, math.nan, math.nan)
     value = float(positives.mean())
     variance = _mean_variance(positives) + _mean_variance(negatives)
-    return Auc(value, *_logit_interval(value, math.sqrt(variance)))
+    return Auc(value, *logit_interval(value, math.sqrt(variance)))
 
 
 def structural(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +119,8 @@ def _mean_variance(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else math.nan
 
 
-def _logit_interval(value: float, error: float) -> tuple[float, float]:
+def logit_interval(value: float, error: float) -> tuple[float, float]:
+    """95 % interval of an AUC with this standard error, built on its logit; NaN at 0 and 1."""
     if not 0 < value < 1 or math.isnan(error):
         return math.nan, math.nan
     centre, spread = math.log(value / (1 - value)), Z95 * error / (value * (1 - value))
