@@ -34,7 +34,7 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> Auc:
     # negative the share of positives that do, 1 − V01.
     variance = _mean_variance(above) + _mean_variance(below)
     value = float(above.mean())
-    return Auc(value, *_logit_interval(value, math.sqrt(variance)))
+    return Auc(value, *logit_interval(value, math.sqrt(variance)))
 
 
 def auc_value(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -159,7 +159,8 @@ def _mean_variance(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else math.nan
 
 
-def _logit_interval(value: float, error: float) -> tuple[float, float]:
+def logit_interval(value: float, error: float) -> tuple[float, float]:
+    """95 % interval of an AUC with this standard error, built on its logit; NaN at 0 and 1."""
     if not 0 < value < 1 or math.isnan(error):
         return math.nan, math.nan
     centre, spread = math.log(value / (1 - value)), Z95 * error / (value * (1 - value))

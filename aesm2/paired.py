@@ -7,7 +7,7 @@ ones wider.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -60,19 +60,25 @@ class Paired:
         AUC's change is DeLong's for two correlated AUC (1988), that of the log loss's is of the
         mean of a row's differences. An AUC is undefined where a class is missing.
         """
+        found = []
+        for own, moved, losses in self.moved(predicted):
+            count = len(own.n)
+            mean, variance = _moments(moved, own.groups, count, self.labels)
+            of_negatives = _moments(moved, own.groups, count, ~self.labels)[1]
+            loss, loss_variance = _moments(losses, own.groups, count)
+            found.append((_interval(mean, variance + of_negatives), _interval(loss, loss_variance)))
+        return found
+
+    def moved(self, predicted: np.ndarray) -> Iterator[tuple[Grouping, np.ndarray, np.ndarray]]:
+        """Yield for each grouping how far the AUC component and the loss of each row moved.
+
+        predicted: see `against`. Both arrays are (rows with a label,).
+        """
         scores = predicted[self.rows]
         order, losses = np.argsort(scores, kind="stable"), row_losses(self.labels, scores)
-        return [self._changes(own, order, scores, losses) for own in self.groupings]
-
-    def _changes(
-        self, own: Grouping, order: np.ndarray, scores: np.ndarray, losses: np.ndarray
-    ) -> tuple[Change, Change]:
-        moved = auc_components(self.labels, scores, own.groups, order) - own.components
-        count = len(own.n)
-        mean, variance = _moments(moved, own.groups, count, self.labels)
-        of_negatives = _moments(moved, own.groups, count, ~self.labels)[1]
-        loss, loss_variance = _moments(losses - own.losses, own.groups, count)
-        return _interval(mean, variance + of_negatives), _interval(loss, loss_variance)
+        for own in self.groupings:
+            components = auc_components(self.labels, scores, own.groups, order)
+            yield own, components - own.components, losses - own.losses
 
 
 def paired(

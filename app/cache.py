@@ -29,19 +29,25 @@ from aesm2.errors import InputError
 from aesm2.evidence.folder import MANIFEST as EVIDENCE
 from aesm2.evidence.folder import Evidence, read_evidence
 from aesm2.evidence.regimes import MANIFEST as REGIMES
+from aesm2.plots.style import provenance
 from aesm2.routing.gates import GateUsage
 from aesm2.routing.gates import gate_usage as compute_gate_usage
+from aesm2.routing.grouped import grouped_utilisation
 from aesm2.routing.highlights import Highlights
 from aesm2.routing.highlights import highlights as find_highlights
 from aesm2.routing.knockout import Knockouts
 from aesm2.routing.knockout import knockouts as sweep
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
+from aesm2.streaming import summary_file
+from aesm2.streaming.summary_file import RoutingFile
+from aesm2.streaming.works import row_groups
 from app.background import Background
 
 Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("kuairand", "kuairand-noaux", "alipay-sim")
+SUMMARIES = f"*{summary_file.SUFFIX}"
 OF_SLICE = "#"  # before the hash of a slice in the id of its rows
 
 
@@ -286,6 +292,39 @@ def utilisation(opened: Opened, rows: RowSet) -> Utilisation:
 def _utilisation(hash_: str, rows_id: str, _opened: Opened, _rows: RowSet) -> Utilisation:
     with _opened.lock:
         return compute_utilisation(_opened.checkpoint.model, _rows.batch)
+
+
+def summaries(checkpoint: Checkpoint) -> dict[str, Path]:
+    """Return the routing summaries of a checkpoint by name: those in $AESM2_SUMMARIES, or here."""
+    home = next(iter(_named_places("AESM2_SUMMARIES")), ROOT / "summaries")
+    found = {file.stem: (file, summary_file.about(file)) for file in sorted(home.glob(SUMMARIES))}
+    return {n: f for n, (f, about) in found.items() if about and about.hash == checkpoint.hash}
+
+
+def summary(checkpoint: Checkpoint, file: Path) -> RoutingFile:
+    """Read a routing summary, verified; again after it changed."""
+    return _summary(checkpoint.hash, str(file), file.stat().st_mtime_ns, checkpoint)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the routing summary…")
+def _summary(hash_: str, file: str, stamp: int, _checkpoint: Checkpoint) -> RoutingFile:
+    return summary_file.read(file, _checkpoint)
+
+
+def grouped(opened: Opened, rows: RowSet, column: str | None) -> RoutingFile:
+    """Count which experts the rows use, in groups by a column, None for blocks of rows."""
+    return _grouped(opened.checkpoint.hash, rows.id, column, opened, rows)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Counting which experts the rows use…")
+def _grouped(
+    hash_: str, rows_id: str, column: str | None, _opened: Opened, _rows: RowSet
+) -> RoutingFile:
+    groups, block = row_groups(_rows.frame, column)
+    with _opened.lock:
+        found = grouped_utilisation(_opened.checkpoint.model, _rows.batch, groups)
+    data = provenance(_opened.checkpoint.description)
+    return summary_file.of(_opened.checkpoint, found, _rows.title, data, column, block)
 
 
 def gate_usage(opened: Opened, rows: RowSet) -> GateUsage:

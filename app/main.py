@@ -18,6 +18,9 @@ page = st.navigation(
                 "views/geometry.py", title="Selection Geometry", icon=":material/change_history:"
             ),
             st.Page("views/atlas.py", title="Utilisation Atlas", icon=":material/grid_on:"),
+            st.Page(
+                "views/routing_drift.py", title="Routing drift", icon=":material/compare_arrows:"
+            ),
             st.Page("views/experts.py", title="Expert cards", icon=":material/badge:"),
             st.Page("views/curves.py", title="Training curves", icon=":material/show_chart:"),
         ],

@@ -41,6 +41,7 @@ IMPORTS = (
     Imports("aesm2/plots", ("aesm2.training", "aesm2.cli", "aesm2.report")),
     Imports("aesm2/report", ("aesm2.training", "aesm2.cli", "aesm2.evidence", "aesm2.lab")),
     Imports("aesm2/audit", DRAWING),
+    Imports("aesm2/streaming", DRAWING),
 )
 SOURCES = ("aesm2", "app", "benchmarks")
 

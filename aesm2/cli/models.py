@@ -13,7 +13,9 @@ import typer
 from tqdm import tqdm
 
 from aesm2.checkpoint import load
-from aesm2.cli.common import Data, Device, Folder, rows_at, say
+from aesm2.cli.common import Device, Folder, rows_at, say
+from aesm2.cli.logs import streamed_metrics, write_folder, writing
+from aesm2.cli.ways import PartRows, Resume, Rows, Ways, Worked, Workers
 from aesm2.config import read_config
 from aesm2.data.dataset import Dataset
 from aesm2.data.encoder import require_columns
@@ -22,6 +24,8 @@ from aesm2.errors import InputError
 from aesm2.inference import CHUNK
 from aesm2.plots.style import provenance
 from aesm2.selfcheck import selfcheck
+from aesm2.streaming.parts import ROWS_PER_PART
+from aesm2.streaming.sources import is_streamed
 from aesm2.training.engines import Engine, launch_name, train_by
 from aesm2.training.group import joined, launched
 from aesm2.training.launch import Work, outcome
@@ -101,13 +105,28 @@ def _be_one(work: Work) -> None:
             say(f"stopped; the best weights so far are in {work.folder}/checkpoint")
 
 
-def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:
-    """Print AUC × 100 with its 95 % interval, and log loss, per scenario and task, as CSV."""
-    opened = load(checkpoint, device)
-    frame = rows_at(opened, data)
-    labels = [task.label for task in opened.description.task]
-    require_columns(frame, labels, f"{data}: evaluation needs labels; the table")
-    metrics = opened.evaluate(frame)
+def evaluate(
+    checkpoint: Folder,
+    data: Rows,
+    device: Device = "auto",
+    engine: Worked = None,
+    workers: Workers = None,
+    rows_per_part: PartRows = ROWS_PER_PART,
+) -> None:
+    """Print AUC × 100 with its 95 % interval, and log loss, per scenario and task, as CSV.
+
+    A folder of parquet, a URL, and whatever an --engine works through, is read part by part; its
+    AUC is from bins, and auc_error bounds, in points too, how far it is from the exact one.
+    """
+    ways, opened = Ways.of(engine, workers), load(checkpoint, device)
+    if engine is not None or is_streamed(data):
+        metrics = streamed_metrics(opened, data, ways, rows_per_part)
+        metrics["auc_error"] *= 100
+    else:
+        frame = rows_at(opened, Path(data))
+        labels = [task.label for task in opened.description.task]
+        require_columns(frame, labels, f"{data}: evaluation needs labels; the table")
+        metrics = opened.evaluate(frame)
     for column in ("auc", "auc_low", "auc_high"):
         metrics[column] = (100 * metrics[column]).round(3)
     sys.stdout.write(metrics.to_csv(index=False, na_rep="undefined", float_format="%.6g"))
@@ -115,13 +134,24 @@ def evaluate(checkpoint: Folder, data: Data, device: Device = "auto") -> None:
 
 def trace_command(
     checkpoint: Folder,
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Parquet file to write")],
+    data: Rows,
+    out: Annotated[
+        Path, typer.Option(help="Parquet file to write; of what is read part by part, a folder")
+    ],
+    resume: Resume = False,
     device: Device = "auto",
+    engine: Worked = None,
+    workers: Workers = None,
+    rows_per_part: PartRows = ROWS_PER_PART,
 ) -> None:
     """Write the routing of every row: one line per row, layer, target and expert, as parquet."""
-    opened = load(checkpoint, device)
-    frame = rows_at(opened, data)
+    ways, opened = Ways.of(engine, workers), load(checkpoint, device)
+    if engine is not None or is_streamed(data):
+        write_folder(opened, data, writing("trace", opened, out), ways, rows_per_part, resume)
+        return
+    if resume:
+        raise InputError("--resume needs a folder of parts: add --engine single")
+    frame = rows_at(opened, Path(data))
     if frame.empty:
         raise InputError(f"{data}: no rows to trace")
     source = {"checkpoint": opened.hash, "data": provenance(opened.description)}

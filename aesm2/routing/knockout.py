@@ -8,8 +8,9 @@ Axes: X experts of all layers, in order; S scenarios, see `data.scenarios.scopes
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -101,10 +102,32 @@ def knockouts(model: Model, batch: Batch, progress: Progress | None = None) -> K
     batch: labelled rows. Memory grows with experts × rows.
     Raises InputError for a model without selection, and for rows without labels.
     """
-    if not isinstance(model, AESM2):
-        raise InputError(f"model '{model.config.name}' has no expert selection to knock out of")
     if batch.labels is None or not len(batch):
         raise InputError("knocking out needs rows with labels: what changes is measured on them")
+    told = progress or (lambda _: None)
+    found = without_each(model, batch, lambda share: told(PREDICTING * share))
+    return _measured(model.schema, layer_specs(model), batch, found, told)
+
+
+class Without(NamedTuple):
+    """Predictions as they are, and where each of the X experts is knocked out.
+
+    before: (rows, T) float32. after: (X, rows, T) float32. chosen: who chose the expert, (X, rows);
+    the others' predictions are those before.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    chosen: np.ndarray
+
+
+def without_each(model: Model, batch: Batch, progress: Progress | None = None) -> Without:
+    """Predict rows as they are and without each expert, X as in `Knockouts`.
+
+    Memory grows with experts × rows. Raises InputError for a model without selection.
+    """
+    if not isinstance(model, AESM2):
+        raise InputError(f"model '{model.config.name}' has no expert selection to knock out of")
     told = progress or (lambda _: None)
     experts = [(spec, k) for spec in layer_specs(model) for k in range(spec.experts)]
     before = np.empty((len(batch), len(model.schema.tasks)), np.float32)
@@ -120,8 +143,8 @@ def knockouts(model: Model, batch: Batch, progress: Progress | None = None) -> K
             chosen[x, rows] = own.cpu()
             after[x, rows][chosen[x, rows]] = changed.cpu()
         start += len(part)
-        told(PREDICTING * start / len(batch))
-    return _measured(model.schema, experts, batch, before, after, chosen, told)
+        told(start / len(batch))
+    return Without(before, after, chosen)
 
 
 def _chunk(model: AESM2) -> int:
@@ -201,13 +224,13 @@ def _of(selection: Selection, rows: Tensor) -> Selection:
 
 def _measured(
     schema: Schema,
-    experts: list[tuple[LayerSpec, int]],
+    specs: Sequence[LayerSpec],
     batch: Batch,
-    before: np.ndarray,
-    after: np.ndarray,
-    chosen: np.ndarray,
+    found: Without,
     told: Progress,
 ) -> Knockouts:
+    before, after, chosen = found
+    experts = [(spec, k) for spec in specs for k in range(spec.experts)]
     labels = np.asarray(batch.labels)
     groups = scope_groups(schema, batch.scenarios.numpy())
     tasks = [paired(labels[:, t], before[:, t], groups) for t in range(labels.shape[1])]

@@ -1,12 +1,10 @@
 """Utilisation Atlas: which scenarios and tasks use which experts, and how alike they are."""
 
-import functools
-
 import streamlit as st
 
-from aesm2.routing.shares import restricted
-from app import cache, recipes, widgets
+from app import widgets
 from app.atlas import cell as atlas_cell
+from app.atlas import counts
 from app.atlas import gates as atlas_gates
 from app.atlas import page as atlas
 from app.lens import gates as lens_gates
@@ -27,13 +25,11 @@ def page() -> None:
     st.caption(WHAT)
     widgets.current_gates()  # says so where the model has no gates
     with st.container(horizontal=True, vertical_alignment="bottom", key="atlas-options"):
-        rows = atlas.source(opened)
-        if rows is None:
+        found = counts.source(opened)
+        if found is None:
             return
         chosen = atlas.options(opened)
-    used = restricted(cache.utilisation(opened, rows), widgets.current_scenarios())
-    stamp = atlas.stamp(rows)
-    code = functools.partial(recipes.script, opened, rows)
+    used, stamp, code, rows = found.used, found.stamp, found.code, found.rows
     atlas.filter_note(opened)
     if not used.rows.sum():
         st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
@@ -43,12 +39,16 @@ def page() -> None:
         st.markdown("**What this says**")
         atlas.bullets(atlas.says(used, chosen, pair))
     cell = atlas.use_chart(used, chosen, stamp, code)
-    atlas_cell.show(opened, rows, cell)
+    if rows is None:
+        counts.without_rows()
+    else:
+        atlas_cell.show(opened, rows, cell)
     st.subheader("Distance between scenarios", anchor=False)
     atlas.distance_section(chosen, pair, stamp, code)
     st.subheader("Are the experts put to use?", anchor=False)
     atlas.health_section(used)
-    atlas_gates.beside_section(opened, rows, chosen.by, only=len(chosen.shown) == 1)
+    if rows is not None:
+        atlas_gates.beside_section(opened, rows, chosen.by, only=len(chosen.shown) == 1)
 
 
 page()

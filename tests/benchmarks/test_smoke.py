@@ -1,6 +1,7 @@
 """Every benchmark runs at a tiny size and prints the table it promises."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from aesm2.inference import probabilities
 from aesm2.losses import loss_terms
-from benchmarks import harness, knockout, model, references, scale, trace
+from benchmarks import harness, knockout, model, references, scale, streaming, trace
 from benchmarks.harness import Timer, Timing
 
 DATA = harness.ROOT / "data_samples/kuairand_pure"
@@ -113,6 +114,38 @@ def test_knockout_compares_the_sweep_with_whole_predictions(
     assert [line.split(" | ")[:3] for line in lines[-2:]] == [
         ["| whole prediction an expert", "60", "20"], ["| one sweep", "60", "20"]
     ]  # fmt: skip
+
+
+@pytest.mark.long
+def test_streaming_measures_and_goes_on_where_it_stopped(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "CHECKED", 800)
+    out = tmp_path / "measured.jsonl"
+    few = ["--rows", "3000", "--engines", "single", "--works", "utilisation", "--out", str(out)]
+    streaming.main([*few, "--folder", str(tmp_path)])
+    first = capsys.readouterr().out
+    assert "| utilisation | single | 3,000 | 1 |" in first
+    assert "single give the same bytes" in first
+    streaming.main([*few, "--folder", str(tmp_path)])
+    assert capsys.readouterr().out == first
+    assert [path.name for path in tmp_path.iterdir()] == ["measured.jsonl"]
+
+
+def test_streaming_makes_the_same_log_for_the_same_seed(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "BLOCK", 40)
+    monkeypatch.setattr(streaming, "FILE_ROWS", 80)
+    for name in ("a", "b"):
+        streaming.write_log(tmp_path / name, harness.ROOT / "checkpoints/kuairand", small_data, 100)
+    a, b = (pd.read_parquet(tmp_path / name) for name in ("a", "b"))
+    pd.testing.assert_frame_equal(a, b)
+    assert len(a) == 100
+    assert [f.name for f in sorted((tmp_path / "a").iterdir())] == [
+        "log-00000.parquet", "log-00001.parquet",
+    ]  # fmt: skip
+    assert streaming.tree_megabytes(os.getpid()) > 50
 
 
 def test_speed_is_compared_within_rounds() -> None:

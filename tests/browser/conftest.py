@@ -36,7 +36,7 @@ PATIENCE = 40_000  # ms; a first visit reads the dataset on a slow machine
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 ERROR = '[data-testid="stAlertContentError"]'
 # On a deep link such as /lens Streamlit's own page asks first below that path where its server is.
-PROBE = re.compile(r"/[a-z]+/_stcore/(health|host-config)$")
+PROBE = re.compile(r"/[a-z_]+/_stcore/(health|host-config)$")
 
 # Finds a point by its customdata; returns where it is on the screen once it is in view.
 FIND_POINT = """

@@ -1,0 +1,1 @@
+"""Looking at logs of any size: parts, mergeable summaries, three engines with the same numbers."""

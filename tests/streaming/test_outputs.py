@@ -1,0 +1,122 @@
+"""Folders of predictions and traces: whole files, resumed where they were left."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from aesm2.errors import InputError
+from aesm2.streaming import outputs
+from aesm2.streaming.engines import merged, results
+from aesm2.streaming.files import of_files
+from aesm2.streaming.outputs import DONE, PLAN, Writing, Written, complete, prepared
+from aesm2.streaming.parts import Log
+from aesm2.streaming.works import input_columns
+from tests.streaming import made
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    columns = (*input_columns(made.checkpoint()), "item")
+    return of_files(str(made.write_log(tmp_path / "log")), columns, 150)
+
+
+def writing(folder: Path, kind: outputs.Kind = "predict", keep: tuple[str, ...] = ()) -> Writing:
+    return Writing(kind, made.checkpoint().path, folder, keep=keep, about=(("data", "shop"),))
+
+
+def write(log: Log, work: Writing, resume: bool = False) -> Written | None:
+    missing = prepared(log, work, made.checkpoint().hash, resume)
+    done = merged(missing, work) if missing.parts else None
+    complete(log, work, {})
+    return done
+
+
+def test_predictions_are_those_of_all_rows(log: Log, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    written = write(log, writing(out, keep=("item", "user")))
+    assert written == Written(600, 600, len(log.parts))
+    assert Writing.from_bytes(writing(out), written.to_bytes()) == written
+    found = pd.read_parquet(out).sort_values("row", ignore_index=True)
+    assert found["row"].tolist() == list(range(600))
+    assert found["item"].tolist() == made.frame()["item"].tolist()
+    expected = made.checkpoint().predict(made.frame())
+    np.testing.assert_allclose(found[["ctr", "ctcvr"]], expected, rtol=1e-5)
+    about = json.loads((out / DONE).read_text())
+    assert (about["rows"], about["parts"]) == (600, len(log.parts))
+    assert pq.read_metadata(out / "part-000000.parquet").metadata[b"data"] == b"shop"
+
+
+def test_traces_are_those_of_all_rows(log: Log, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(log, writing(out, "trace"))
+    found = pd.read_parquet(out)
+    expected = made.checkpoint().trace(made.frame()).to_frame()
+    by = ["row", "layer", "target", "expert"]
+    found, expected = (
+        own.sort_values(by, key=lambda c: c.astype(str), ignore_index=True)
+        for own in (found, expected)
+    )
+    for column in (*by, "specific", "shared"):
+        assert found[column].astype(str).tolist() == expected[column].astype(str).tolist()
+    np.testing.assert_allclose(found["mixing_weight"], expected["mixing_weight"], atol=1e-6)
+
+
+def test_what_was_interrupted_goes_on_where_it_was(log: Log, tmp_path: Path) -> None:
+    out, work = tmp_path / "out", writing(tmp_path / "out")
+    missing = prepared(log, work, made.checkpoint().hash, resume=False)
+    first = next(results(missing, work))  # one part, then it is stopped
+    (out / ".part-000001.parquet.77.part").write_bytes(b"half a file")
+    before = (out / "part-000000.parquet").stat().st_mtime_ns
+    assert first[0].number == 0 and not (out / DONE).exists()
+    with pytest.raises(InputError, match=r"holds this output already, unfinished; add --resume"):
+        write(log, work)
+    with pytest.raises(InputError, match=r"part-000001.parquet: is missing; use --resume"):
+        complete(log, work, {})
+    done = write(log, work, resume=True)
+    assert done is not None and done.parts == len(log.parts) - 1
+    assert (out / "part-000000.parquet").stat().st_mtime_ns == before
+    assert sorted(f.name for f in out.iterdir()) == sorted(
+        [DONE, PLAN, *(outputs.file_name(part) for part in log.parts)]
+    )
+    assert len(pd.read_parquet(out)) == 600
+    assert write(log, work, resume=True) is None  # nothing is missing
+
+
+def test_a_folder_of_something_else_is_left_alone(log: Log, tmp_path: Path) -> None:
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match=r"mine: holds something else; name a new folder"):
+        write(log, writing(other), resume=True)
+    assert [f.name for f in other.iterdir()] == ["letter.txt"]
+    out = tmp_path / "out"
+    write(log, writing(out))
+    with pytest.raises(InputError, match="differs in its command; name a new folder"):
+        write(log, writing(out, "trace"), resume=True)
+    with pytest.raises(InputError, match="differs in the columns kept"):
+        write(log, writing(out, keep=("item",)), resume=True)
+    with pytest.raises(InputError, match="differs in its checkpoint"):
+        prepared(log, writing(out), "another", resume=True)
+    finer = of_files(log.source, input_columns(made.checkpoint()), 70)
+    with pytest.raises(InputError, match="differs in its files or --rows-per-part"):
+        write(finer, writing(out), resume=True)
+    with pytest.raises(InputError, match="written as a folder of parts"):
+        write(log, writing(tmp_path / "out.parquet"))
+
+
+def test_a_part_that_cannot_be_written_leaves_nothing(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    work = writing(tmp_path / "out")
+    prepared(log, work, made.checkpoint().hash, resume=False)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(InputError, match=r"part-000000.parquet: cannot be written: No space left"):
+        merged(log, work)
+    assert [f.name for f in (tmp_path / "out").iterdir()] == [PLAN]
