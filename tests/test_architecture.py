@@ -1,6 +1,7 @@
 """The house rules that only reading the source can hold: who imports whom, and what nobody does."""
 
 import ast
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ def python_files(where: str) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path] * path.exists()
 
 
+@functools.cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -60,15 +62,22 @@ def within(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
+@functools.cache
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    return list(ast.walk(tree))
+
+
+@functools.cache
+def imported(tree: ast.Module) -> list[str]:
     """Every module that is imported, at the top or in a function; relative ones as "."."""
-    for node in ast.walk(tree):
+    found = []
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = "." if node.level else str(node.module)
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return found
 
 
 def forbidden_imports(rule: Imports, tree: ast.Module) -> list[str]:
@@ -78,7 +87,7 @@ def forbidden_imports(rule: Imports, tree: ast.Module) -> list[str]:
 
 def attributes(tree: ast.Module, names: tuple[str, ...]) -> list[str]:
     """Uses of such names, as st.NAME or after `from streamlit import NAME`."""
-    used = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    used = [node.attr for node in nodes(tree) if isinstance(node, ast.Attribute)]
     used += [name.rpartition(".")[2] for name in imported(tree)]
     return [name for name in used if name in names]
 
@@ -91,7 +100,7 @@ def pickles(tree: ast.Module) -> list[str]:
     """Ways to load a file that may run code."""
     modules = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
     found = [name for name in imported(tree) if within(name, (*modules, "torch.load"))]
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and node.attr in ("read_pickle", "to_pickle"):
             found.append(node.attr)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.load":
