@@ -10,6 +10,9 @@ from typing import Any
 
 from aesm2.errors import InputError
 
+MOST_BYTES = 256 << 20  # of a file of text that is read whole: ten million categories fit
+NOT_PARSED = (ValueError, RecursionError)  # of JSON and TOML: broken, huge numbers, deep nesting
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that after a crash it holds either the old content or all of the new."""
@@ -22,14 +25,50 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     part.replace(path)
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something of this name; InputError where it cannot be a name."""
+    try:
+        return path.exists()
+    except OSError as error:  # too long
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a whole file of at most so many bytes; InputError where it is none, or too large."""
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
+        if not path.is_file():  # a folder, or a device or pipe, which may never end
+            raise InputError(f"{path}: cannot be read: it is no file")
+        if path.stat().st_size > most:
+            raise InputError(f"{path}: larger than {most:,} bytes, which no such file should be")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_text(path: Path, what: str, most: int = MOST_BYTES) -> str:
+    """Read a whole text in UTF-8; InputError says that it is not valid `what`."""
+    try:
+        return read_bytes(path, most).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not valid {what}: {error}") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; InputError where it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from None
+        return json.loads(read_text(path, "JSON"))
+    except NOT_PARSED as error:
+        raise _unparsed(path, "JSON", error) from None
+
+
+def _unparsed(path: Path, what: str, error: Exception) -> InputError:
+    """Say that a file is not valid, and why; what says so already is kept."""
+    if isinstance(error, InputError):
+        return error
+    reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return InputError(f"{path}: not valid {what}: {reason}")
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
@@ -42,11 +81,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """Read a file of JSON lines; a last line that was cut off by a crash is left out."""
     if not path.exists():
         return []
-    *lines, _cut_off = path.read_text(encoding="utf-8").split("\n")
+    *lines, _cut_off = read_text(path, "JSON lines").split("\n")
     try:
-        return [json.loads(line) for line in lines]
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON lines: {error}") from None
+        values = [json.loads(line) for line in lines]
+    except NOT_PARSED as error:
+        raise _unparsed(path, "JSON lines", error) from None
+    if not all(isinstance(value, dict) for value in values):
+        raise InputError(f"{path}: not valid JSON lines: every line must be an object")
+    return values
 
 
 def write_lines(path: Path, values: Iterable[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ import torch
 
 import aesm2
 from aesm2 import checkpoint as checkpoint_module
-from aesm2.checkpoint import Checkpoint, frame_to_json, save
+from aesm2.checkpoint import COUNT, NUMBER, TEXT, Checkpoint, frame_to_json, save
 from aesm2.data.dataset import Dataset, rows_of
 from aesm2.data.statistics import scenario_statistics
 from aesm2.errors import InputError
@@ -304,7 +304,8 @@ def test_a_frame_is_read_back_as_written(tmp_path: Path) -> None:
         }
     )
     (tmp_path / "frame.jsonl").write_bytes(frame_to_json(frame))
-    read = checkpoint_module._read_frame(tmp_path / "frame.jsonl")
+    kinds = {"date": TEXT, "day_time": TEXT, "n": COUNT, "auc": NUMBER, "none": NUMBER}
+    read = checkpoint_module._read_frame(tmp_path / "frame.jsonl", kinds)
     pd.testing.assert_frame_equal(read, frame, check_dtype=False, rtol=1e-11)
 
 

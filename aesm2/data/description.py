@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from aesm2.config import Strict, parse, read_toml
 from aesm2.errors import InputError, nearest
+from aesm2.files import exists
 
 DESCRIPTION = "dataset.toml"
 RESERVED = frozenset({"all", "impressions", "path", "split", "task"})  # tables of results use them
@@ -318,7 +319,7 @@ class Description(Strict):
 def read_description(path: Path) -> Description:
     """Read `dataset.toml`, or the one in the folder `path`; InputError names key and remedy."""
     file = path / DESCRIPTION if path.is_dir() else path
-    if not file.exists():
+    if not exists(file):
         raise InputError(
             f"{path}: no dataset description here; `aesm2 describe TABLE` drafts a dataset.toml"
         )

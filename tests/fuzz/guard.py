@@ -1,6 +1,7 @@
 """Cases in forked children: none can hang, eat the memory, or take the others along."""
 
 import contextlib
+import faulthandler
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from aesm2.data import room
 from aesm2.errors import InputError
 from tests.fuzz.dice import Dice, Wrong
 
@@ -54,7 +56,7 @@ def run(
     """Run cases one after the other in forked children and yield what became of each."""
     waiting = list(numbers)
     while waiting:
-        for result in _batch(target, case, waiting, seed, folder, limit):
+        for result in _batch(target, case, list(waiting), seed, folder, limit):
             waiting.remove(result.number)
             yield result
 
@@ -70,7 +72,7 @@ def _batch(
     if child == 0:
         os.close(reading)
         try:
-            _child(target, case, numbers, seed, folder, writing)
+            _child(target, case, numbers, seed, folder, writing, limit)
         finally:
             os._exit(0)
     os.close(writing)
@@ -82,7 +84,9 @@ def _batch(
             yield result
     except TimeoutError:
         os.kill(child, signal.SIGKILL)
-        yield Result(target, numbers[done], "hang", f"more than {limit:.0f} s", [], limit)
+        stack = (folder / "stacks").read_text()
+        said = f"{stack}\nmore than {limit:.0f} s"
+        yield Result(target, numbers[done], "hang", said, [], limit)
         done = len(numbers)
     finally:
         os.close(reading)
@@ -109,15 +113,24 @@ def _lines(reading: int, limit: float) -> Iterator[bytes]:
 
 
 def _child(
-    target: str, case: Case, numbers: Sequence[int], seed: int, folder: Path, writing: int
+    target: str,
+    case: Case,
+    numbers: Sequence[int],
+    seed: int,
+    folder: Path,
+    writing: int,
+    limit: float,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
     if not os.environ.get("FUZZ_SHOW"):
         os.dup2(sink, 2)
+    room.memory = lambda: RESIDENT  # so that bounds of memory are met by small files
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    stacks = (folder / "stacks").open("w")
     for number in numbers:
+        faulthandler.dump_traceback_later(0.9 * limit, file=stacks)
         resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + GROWTH, hard))
         result = one(target, case, number, seed, folder)
         os.write(writing, json.dumps(asdict(result)).encode() + b"\n")

@@ -58,6 +58,7 @@ def require_same_fields(encoder: Encoder, frame: pd.DataFrame) -> None:
 
 def require_same_csv(content: bytes, frame: pd.DataFrame, form: dict[str, Any]) -> None:
     """Raise Wrong where a frame is not what Python's own csv reads."""
+    csv.field_size_limit(1 << 30)
     decoded = io.StringIO(content.decode("utf-8-sig"), newline="")
     lines = csv.reader(decoded, delimiter=form["sep"], strict=False)
     header, *rows = (line for line in lines if line and line != [""] or len(line) > 1)

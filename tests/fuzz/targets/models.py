@@ -99,9 +99,11 @@ def _write(dice: Dice, folder: Path, files: dict[str, bytes]) -> None:
 def forge(folder: Path, manifest: dict, made: dict[str, bytes]) -> None:
     """Make the hashes of a manifest say that all is well."""
     if isinstance(manifest.get("files"), dict):
-        for name in made:
+        for name, content in made.items():
             if name in manifest["files"]:
-                manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+                linked = (folder / name).is_symlink() and (folder / name).is_file()
+                content = (folder / name).read_bytes() if linked else content  # noqa: PLW2901
+                manifest["files"][name] = hashlib.sha256(content).hexdigest()
     content = {key: value for key, value in manifest.items() if key != "hash"}
     manifest["hash"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
