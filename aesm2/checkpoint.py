@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -42,7 +41,7 @@ from aesm2.data.tables import read_table
 from aesm2.device import resolve_device
 from aesm2.errors import InputError
 from aesm2.evaluation import evaluate
-from aesm2.files import read_json, read_lines, sha256, write_atomically
+from aesm2.files import read_json, read_lines, replaced, sha256, write_atomically
 from aesm2.inference import probabilities
 from aesm2.models import Model, TooLarge, build
 from aesm2.routing.trace import LayerSpec, RoutingTrace, layer_specs, trace
@@ -212,30 +211,22 @@ def save(
 
     files: content of the files besides manifest, weights and encoder, by name.
     """
-    part = path.with_name(f".{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    weights = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
-    (part / WEIGHTS).write_bytes(safetensors.torch.save(weights))  # save_file makes it mode 600
-    (part / "encoder.json").write_text(json.dumps(encoder.to_json()), encoding="utf-8")
-    for file, content in files.items():
-        (part / file).write_bytes(content)
-    manifest = {
-        "format": FORMAT,
-        "name": name,
-        "steps": steps,
-        "config": config.model_dump(mode="json"),
-        "versions": {"aesm2": version("aesm2"), "torch": torch.__version__},
-        "files": {f.name: sha256(f) for f in sorted(part.iterdir()) if f.name != CARD},
-    }
-    manifest["hash"] = _manifest_hash(manifest)
-    write_atomically(part / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    old = path.with_name(f".{path.name}.old")
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)
-    part.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced(path) as part:
+        weights = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
+        (part / WEIGHTS).write_bytes(safetensors.torch.save(weights))  # save_file makes it mode 600
+        (part / "encoder.json").write_text(json.dumps(encoder.to_json()), encoding="utf-8")
+        for file, content in files.items():
+            (part / file).write_bytes(content)
+        manifest = {
+            "format": FORMAT,
+            "name": name,
+            "steps": steps,
+            "config": config.model_dump(mode="json"),
+            "versions": {"aesm2": version("aesm2"), "torch": torch.__version__},
+            "files": {f.name: sha256(f) for f in sorted(part.iterdir()) if f.name != CARD},
+        }
+        manifest["hash"] = _manifest_hash(manifest)
+        write_atomically(part / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def frame_to_json(frame: pd.DataFrame) -> bytes:

@@ -1,28 +1,110 @@
-"""Files that are written whole or not at all, and files of one JSON value a line."""
+"""Files and folders that are written whole or not at all, and files of one JSON value a line."""
 
+import contextlib
+import ctypes
 import hashlib
 import itertools
 import json
+import lzma
 import os
-from collections.abc import Iterable
+import shutil
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from aesm2.errors import InputError
 
 MOST_BYTES = 256 << 20  # of a file of text that is read whole: ten million categories fit
+DAMAGES = (  # what a damaged zip file makes zipfile and its decompressors raise
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError,
+    OSError, RuntimeError, NotImplementedError, ValueError, OverflowError,
+)  # fmt: skip
+_AT_FDCWD, _EXCHANGE = -100, 2  # of renameat2 in Linux
 NOT_PARSED = (ValueError, RecursionError)  # of JSON and TOML: broken, huge numbers, deep nesting
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that after a crash it holds either the old content or all of the new."""
+    """Write a file so that after a crash it holds either the old content or all of the new.
+
+    After an error, such as a full disk, nothing is left of the new; OSError then names the file.
+    """
     data = content.encode() if isinstance(content, str) else content
+    _remove_stale(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
+
+
+def settle(part: Path, path: Path) -> None:
+    """Put a file that was written beside another into its place, once it is on the disk."""
+    with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what processes that were killed as they wrote this file have left of it."""
+    head, tail = f".{path.name}.", ".part"
+    for own in _names(path.parent):
+        number = own.removeprefix(head).removesuffix(tail)
+        if own == f"{head}{number}{tail}" and number.isdecimal() and not _runs(int(number)):
+            with contextlib.suppress(OSError):
+                (path.parent / own).unlink()
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # whoever writes there will say what is wrong
+        return []
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, PermissionError):
+        return True
+    return True
+
+
+def require_place(path: Path) -> None:
+    """Raise InputError where a file could not be written, before the work that leads to it."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
+    if not exists(path.parent):
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders trade places, at once: at no moment is either name without a folder.
+
+    Where the system cannot, one is moved away first; a crash just then leaves it beside, hidden.
+    """
+    sys.audit("os.rename", str(one), str(other), -1, -1)  # as os.rename does
+    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    names = os.fsencode(one), os.fsencode(other)
+    if swap is not None and swap(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE) == 0:
+        return
+    aside = _aside(other)
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
 
 
 def exists(path: Path) -> bool:
@@ -31,6 +113,36 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError as error:  # too long
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.aside")
+
+
+@contextlib.contextmanager
+def replaced(folder: Path, kept: bool = False) -> Iterator[Path]:
+    """Yield a new folder to fill, which takes the place of another at the end, at once.
+
+    kept: begin with a copy of what the other holds. After an error, or a crash, the other stands.
+    """
+    folder = folder.resolve()  # "." has no name to put another beside
+    part, aside = folder.with_name(f".{folder.name}.part"), _aside(folder)
+    if aside.exists() and not folder.exists():  # a crash within `exchange`
+        aside.rename(folder)
+    for left in (part, aside):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        if kept and folder.exists():
+            shutil.copytree(folder, part)
+        else:
+            part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            exchange(part, folder)
+        else:
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:

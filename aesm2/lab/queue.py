@@ -18,7 +18,7 @@ from typing import Any
 
 from aesm2.config import Config
 from aesm2.errors import InputError
-from aesm2.files import from_trash, to_trash, write_atomically
+from aesm2.files import from_trash, replaced, to_trash, write_atomically
 from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
 from aesm2.lock import holder, holding
 
@@ -59,13 +59,14 @@ class Lab:
             )
         job = Job(self.root / name)
         with holding(self.root / QUEUE_LOCK, wait=True):
-            try:
-                job.folder.mkdir(parents=True)
-            except FileExistsError:
-                raise InputError(f"there is a run '{name}' already; choose another name") from None
-            write_atomically(job.folder / PLAN, config.model_dump_json(indent=2))
-            job.put(Order(dataset=str(dataset.resolve()), device=device, ticket=self._ticket(),
-                          notes=notes))  # fmt: skip
+            if job.folder.exists():
+                raise InputError(f"there is a run '{name}' already; choose another name")
+            order = Order(
+                dataset=str(dataset.resolve()), device=device, ticket=self._ticket(), notes=notes
+            )
+            with replaced(job.folder) as part:  # seen by the others with its order, or not at all
+                write_atomically(part / PLAN, config.model_dump_json(indent=2))
+                Job(part).put(order)
         return job
 
     def wish(self, job: Job, wish: Wish) -> None:

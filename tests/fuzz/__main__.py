@@ -80,11 +80,19 @@ def _told(name: str, results: list[guard.Result], seed: int) -> int:
         f"{name:<14} {len(results):>6} {counts['accepted']:>9} {counts['refused']:>8}"
         f" {len(bad):>7} {seconds:>7.1f}"
     )
+    alike: collections.Counter[str] = collections.Counter()
     for result in bad:
+        last = (result.said.strip().splitlines() or [""])[-1][:60]
+        alike[last] += 1
+        if alike[last] > 2:
+            continue
         print(f"  {result.outcome}: python -m tests.fuzz --seed {seed} --case"
               f" {name}:{result.number}")  # fmt: skip
         print("    " + "; ".join(result.notes)[:300])
         print("    " + "\n    ".join(result.said.strip().splitlines()[-8:]))
+    for last, count in alike.items():
+        if count > 2:
+            print(f"  and {count - 2} more that end so: {last}")
     sys.stdout.flush()
     return len(bad)
 

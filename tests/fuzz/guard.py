@@ -191,10 +191,11 @@ def _status(key: str) -> int:
 
 
 def tree(folder: Path) -> dict[str, Any]:
-    """Return every file below a folder with its content, and every folder."""
+    """Return every file below a folder with its content, and every folder; locks are nobody's."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
+        if path.suffix != ".lock" and path.name != ".lock"
     }
 
 

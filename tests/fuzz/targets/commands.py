@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def _zipped() -> bytes:
 
 def _stage(dice: Dice, folder: Path, config: str, zipped: bytes) -> dict[str, str]:
     """Write one of everything and return where, by the words of COMMANDS."""
-    small.write_dataset(folder / "shop")
+    shutil.copytree(small.dataset(), folder / "shop")
     small.copy_checkpoint(folder / "checkpoint")
     name, content = csv_content(dice) if dice.random() < 0.3 else ("rows.csv", rows().to_csv().encode())
     (folder / name).write_bytes(content)
@@ -118,7 +119,7 @@ def _outs(arguments: list[str]) -> str:
 
 def _content(path: Path) -> object:
     if path.is_dir():
-        return {name: own for name, own in tree(path).items() if ".lock" not in name}
+        return tree(path)
     return path.read_bytes() if path.is_file() else None
 
 

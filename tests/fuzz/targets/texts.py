@@ -45,7 +45,13 @@ PARTS = (
 
 
 def _text(dice: Dice, whole: tuple[str, ...], pieces: tuple[str, ...]) -> str:
-    text = dice.one(whole)
+    joint = ";" if whole is CHANGES else " & "
+    text = joint.join(dice.one(whole) for _ in range(dice.one((1, 1, 2, 3))))
+    if dice.random() < 0.4:  # only numbers and values change, so that most are understood
+        text = re.sub(r"\d+", lambda _: dice.one(("0", "1", "2", "3", "4", "7", "1e2", "40")), text)
+        text = text.replace("fr", dice.one(("fr", "it", "elsewhere", "xx")))
+        dice.note(f"{text!r:.120}")
+        return text
     for _ in range(dice.some(6)):
         at = dice.randrange(len(text) + 1)
         end = min(len(text), at + dice.one((0, 0, 1, 3, 8)))
