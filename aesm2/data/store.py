@@ -92,9 +92,11 @@ def undo(saved: Saved) -> None:
         raise InputError(f"{saved.folder}: is not there any more")
     _require_untouched(saved)
     gone = _beside(saved.folder, "part")
-    saved.folder.rename(gone)
     if saved.before is not None and saved.before.exists():
-        saved.before.rename(saved.folder)
+        exchange(saved.before, saved.folder)
+        saved.before.rename(gone)
+    else:
+        saved.folder.rename(gone)
     shutil.rmtree(gone)
 
 

@@ -36,6 +36,8 @@ class Lab:
         """Return the runs in the order of their tickets."""
         found = []
         for file in self.root.glob(f"*/{JOB}"):
+            if not NAME.fullmatch(file.parent.name):  # hidden: one in the making
+                continue
             with contextlib.suppress(InputError):  # one that vanishes just now, or is broken
                 job = Job(file.parent)
                 found.append((job.order().ticket, job.name, job))

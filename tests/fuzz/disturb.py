@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,27 +40,29 @@ def disturbed(run: Callable[[], Any], folder: Path, what: Disturbance) -> tuple[
 
     Returns its exit status (negative for a signal), what it said on stderr, and the changes made.
     """
-    said = folder.with_name(f"{folder.name}.said")
     count = folder.with_name(f"{folder.name}.count")
+    reading, writing = os.pipe()  # a file would be cut as well
     child = os.fork()
     if child == 0:
         status = 70
         try:
-            _quiet(said)
+            _quiet(writing)
             _hook(folder, what, count)
             status = _run(run)
         except BaseException as error:
             os.write(2, f"\nescaped {type(error).__name__}: {error}\n".encode("utf-8", "replace"))
         finally:
             os._exit(status)
+    os.close(writing)
     if what.kind == "time":
-        _wait(child, what.at / 1000)
+        time.sleep(what.at / 1000)
+        os.kill(child, signal.SIGKILL)  # who has ended by then is not disturbed by it
+    with os.fdopen(reading, encoding="utf-8", errors="replace") as pipe:
+        text = pipe.read()
     _, status = os.waitpid(child, 0)
     code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     changes = count.stat().st_size if count.exists() else 0
-    text = said.read_text(encoding="utf-8", errors="replace")
-    for file in (said, count):
-        file.unlink(missing_ok=True)
+    count.unlink(missing_ok=True)
     return code, text, changes
 
 
@@ -71,20 +74,12 @@ def _run(run: Callable[[], Any]) -> int:
     return 0
 
 
-def _quiet(said: Path) -> None:
-    for number, path in ((1, os.devnull), (2, str(said))):
-        where = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(where, number)
+def _quiet(writing: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(writing, 2)
+    os.close(writing)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", 1, closefd=False)
-
-
-def _wait(child: int, seconds: float) -> None:
-    """Kill a child after some time; it may have ended by then."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    import time
-
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
 
 
 def _hook(folder: Path, what: Disturbance, count: Path) -> None:

@@ -143,7 +143,7 @@ def one(target: str, case: Case, number: int, seed: int, folder: Path) -> Result
     dice = Dice(seed, target, number)
     place = folder / f"{target}-{number}-{os.getpid()}"
     place.mkdir(parents=True)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of memory is counted from here
     before, started = _status("VmRSS"), time.monotonic()
     outcome, said = "accepted", ""
     try:
