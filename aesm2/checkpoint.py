@@ -32,11 +32,11 @@ from safetensors import SafetensorError, safe_open
 
 from aesm2.config import Config, Strict, parse
 from aesm2.data.batch import Batch
-from aesm2.data.description import Description, read_description
+from aesm2.data.counts import IMPRESSIONS
 from aesm2.data.dataset import SPLITS
+from aesm2.data.description import Description, read_description
 from aesm2.data.encoder import Encoder, require_columns, tasks_exist
 from aesm2.data.schema import Schema
-from aesm2.data.counts import IMPRESSIONS
 from aesm2.data.tables import read_table
 from aesm2.device import resolve_device
 from aesm2.errors import InputError

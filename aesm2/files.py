@@ -68,7 +68,7 @@ def _remove_stale(path: Path) -> None:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [own.name for own in folder.iterdir()]
     except OSError:  # whoever writes there will say what is wrong
         return []
 

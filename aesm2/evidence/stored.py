@@ -12,15 +12,15 @@ from aesm2.data.tables import read_table
 from aesm2.errors import InputError
 
 _MEASURED = (
-    "variant:t seed:n scope:t scenario:t task:t n:n positives:n rate:n mean_prediction:n auc:n auc_low:n"
-    " auc_high:n log_loss:n calibration_error:n truth_auc:n truth_log_loss:n"
+    "variant:t seed:n scope:t scenario:t task:t n:n positives:n rate:n mean_prediction:n auc:n"
+    " auc_low:n auc_high:n log_loss:n calibration_error:n truth_auc:n truth_log_loss:n"
 )
 _COMPARED = (
-    "scope:t scenario:t task:t difference:n rows_error:n seeds_error:n error:n freedom:n p_rows:n p_seeds:n"
-    " p:n low:n high:n p_adjusted:n reference:t variant:t"
+    "scope:t scenario:t task:t difference:n rows_error:n seeds_error:n error:n freedom:n p_rows:n"
+    " p_seeds:n p:n low:n high:n p_adjusted:n reference:t variant:t"
 )
 _CURVES = "variant:t seed:n step:n layer:t role:t value:n"
-COLUMNS = {  # of each table: name:t for text, name:n for numbers, as study and regime map write them
+COLUMNS = {  # of each table: name:t for text, name:n for numbers
     "ablation": _MEASURED, "ablation_comparisons": _COMPARED, "ablation_curves": _CURVES,
     "comparisons": _COMPARED, "curves": _CURVES, "runs": _MEASURED,
     "costs": "variant:t parameters:n embedding_parameters:n multiply_adds:n rows_per_second:n",
@@ -28,9 +28,10 @@ COLUMNS = {  # of each table: name:t for text, name:n for numbers, as study and 
     "replay": "reference:t variant:t seed:n scenario:t metric:t lists:n shown:n baseline:n value:n"
     " uplift:n low:n high:n ceiling:n",
     "transfer": "train:t test:t task:t seed:n n:n positives:n auc:n truth_auc:n",
-    "trials": "variant:t trial:n learning_rate:n l2:n auxiliary:n noise_scale:n score:n steps:n seconds:n"
-    " chosen:n",
-    "usage": "variant:t seed:n layer:t target:t path:t expert:n rows:n specific:n shared:n weight:n",
+    "trials": "variant:t trial:n learning_rate:n l2:n auxiliary:n noise_scale:n score:n steps:n"
+    " seconds:n chosen:n",
+    "usage": "variant:t seed:n layer:t target:t path:t expert:n rows:n specific:n shared:n"
+    " weight:n",
     "regimes": f"factor:t value:n base:n {_MEASURED}",
 }  # fmt: skip
 

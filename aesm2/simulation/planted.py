@@ -88,6 +88,7 @@ def read_structure(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: no {TRUTH} here; `aesm2 simulate` writes one beside the rows")
     structure: dict[str, Any] = read_json(file)
     found = parse(_Structure, structure, str(file))
-    if any(len(line) != len(found.paths) for line in (found.distance, *found.distance)):
+    sizes = {len(found.distance), *map(len, found.distance)}
+    if sizes != {len(found.paths)}:
         raise InputError(f"{file}: distance is not between its {len(found.paths)} paths")
     return structure

@@ -401,8 +401,8 @@ def _load_optimizer(
         if not index.isdecimal() or int(index) >= len(parameters):
             raise InputError(f"{file}: 'optimizer.{name}' is of no weight of the model")
         states.setdefault(int(index), {})[key] = value
-    for index, state in states.items():
-        like = {"exp_avg": parameters[index], "exp_avg_sq": parameters[index]}
+    for number, state in states.items():
+        like = {"exp_avg": parameters[number], "exp_avg_sq": parameters[number]}
         _require_like({"step": torch.zeros(()), **like}, state, file)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})

@@ -46,6 +46,7 @@ PRODUCTS = (
     "checkpoint",
 )  # fmt: skip
 RECORDS = ("history.jsonl", "utilisation.jsonl", "choices.jsonl")
+KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
 HALT, LOCK, LAUNCH = "halt", ".lock", "launch"
 STATE = "state.safetensors"
 
@@ -216,7 +217,9 @@ class Run:
         for name in RECORDS:
             lines = read_lines(self.folder / name)
             if not all(isinstance(line.get("step"), int) for line in lines):
-                raise InputError(f"{self.folder / name}: a line has no step; train into a new folder")
+                raise InputError(
+                    f"{self.folder / name}: a line has no step; train into a new folder"
+                )
             write_lines(self.folder / name, (line for line in lines if line["step"] <= step))
 
     def position(self) -> Position | None:
@@ -246,12 +249,13 @@ class Run:
 
 def _position(values: Any) -> Position:
     """Read where a run stands; InputError where it stands nowhere."""
-    kinds = {own.name: (int, float) if own.type is float else (own.type,) for own in fields(Position)}
+    kinds = {own.name: KINDS[str(getattr(own.type, "__name__", own.type))]
+             for own in fields(Position)}  # fmt: skip
     if not isinstance(values, dict) or values.keys() != kinds.keys():
         raise InputError("its position is not of this version")
     for name, kind in kinds.items():
         own = values[name]
-        if not isinstance(own, kind) or isinstance(own, bool) != (kind == (bool,)) or own != own:  # noqa: PLR0124
+        if not isinstance(own, kind) or isinstance(own, bool) != (kind == (bool,)) or own != own:
             raise InputError(f"its position says {name} = {own!r}, which cannot be")
     if min(values["step"], values["best_step"], values["evaluations_since_best"]) < 0:
         raise InputError("its position is before the beginning")
@@ -262,7 +266,9 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], file: Path) ->
     """Put weights into a model; InputError where they are not its own, or not finite."""
     shapes = {key: (tuple(own.shape), own.dtype) for key, own in model.state_dict().items()}
     found = {key: (tuple(own.shape), own.dtype) for key, own in weights.items()}
-    odd = next((key for key in sorted({*shapes, *found}) if shapes.get(key) != found.get(key)), None)
+    odd = next(
+        (key for key in sorted({*shapes, *found}) if shapes.get(key) != found.get(key)), None
+    )
     if odd is not None:
         raise InputError(f"{file}: '{odd}' does not fit the configured model")
     if not all(own.isfinite().all() for own in weights.values()):

@@ -52,7 +52,7 @@ def main() -> int:
 Part = tuple[str, int, int, int, float]
 
 
-def _all(parts: list[Part], jobs: int):  # noqa: ANN202
+def _all(parts: list[Part], jobs: int):
     if jobs == 1:
         yield from map(_target, parts)
         return

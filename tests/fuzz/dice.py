@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Wrong(Exception):  # noqa: N818  not an error of the code under test, a finding about it
+class Wrong(Exception):
     """A case that was accepted or refused, but not as it should be."""
 
 

@@ -117,4 +117,6 @@ def _changes(event: str, given: tuple[Any, ...], inside: str) -> bool:
 
 
 def _path(value: Any) -> str:
-    return os.path.abspath(os.fsdecode(value)) if isinstance(value, (str, bytes, os.PathLike)) else ""
+    return (
+        os.path.abspath(os.fsdecode(value))  # noqa: PTH100 if isinstance(value, (str, bytes, os.PathLike)) else ""
+    )

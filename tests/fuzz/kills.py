@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.kills --kills 200 --seed 1`: every command that writes, killed as it writes.
+"""`python -m tests.fuzz.kills --kills 200 --seed 1`: whatever writes, killed as it writes.
 
 After each kill what was there before is whole or the new is, nothing half-written is taken for
 finished, and the command, run again, ends as if nobody had killed it. `--full` fills the disk, or
@@ -30,7 +30,7 @@ LEFT = (".part", ".old", ".aside")  # ends of names that no finished command lea
 
 @dataclass(frozen=True)
 class Course:
-    """A writer undisturbed: what was there before, what after, how many changes, how long a file."""
+    """A writer undisturbed: what is there before and after, its changes, its largest file."""
 
     before: Any
     after: Any
@@ -94,9 +94,7 @@ def strike(writer: Writer, course: Course, what: Disturbance, root: Path) -> Fou
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _again(
-    writer: Writer, course: Course, what: Disturbance, folder: Path, outcome: str
-) -> Found:
+def _again(writer: Writer, course: Course, what: Disturbance, folder: Path, outcome: str) -> Found:
     status, said, _ = disturbed(lambda: writer.run(folder), folder, Disturbance("count"))
     finished = outcome == "new" and writer.again and writer.again in said
     if status != 0 and not finished:
@@ -105,7 +103,9 @@ def _again(
     if found != course.after:
         return Found(what, f"run again it leaves {str(found)[:300]}", False)
     left = sorted(own.name for own in folder.rglob(".*") if own.name.endswith(LEFT))
-    return Found(what, f"left behind: {left}", False) if left and status == 0 else Found(what, outcome)
+    return (
+        Found(what, f"left behind: {left}", False) if left and status == 0 else Found(what, outcome)
+    )
 
 
 def starve(writer: Writer, course: Course, what: Disturbance, root: Path) -> Found:
@@ -166,9 +166,7 @@ def shortages(writer: Writer, course: Course, count: int, seed: int) -> Iterator
 Strike = Callable[[Writer, Course, Disturbance, Path], Found]
 
 
-def of_writer(
-    writer: Writer, count: int, seed: int, full: bool, root: Path
-) -> list[Found]:
+def of_writer(writer: Writer, count: int, seed: int, full: bool, root: Path) -> list[Found]:
     """Disturb one writer so many times."""
     course = undisturbed(writer, root)
     strike_: Strike = starve if full else strike

@@ -8,22 +8,30 @@ from tests.fuzz.dice import Dice
 
 TEXTS = (
     "", " ", "\t", "\n", "a\nb", "\r", "\x00", "a\x00b", "\x1b[31mred\x1b[0m", "\x07", "\u202e",
-    "\ufeff", "\u2028", "é" * 20, "😀", "\ud800", "ﷺ" * 5, "A" * 300, "x" * 20_000, "../../etc/passwd",
-    "/etc/passwd", "..", ".", "~", "a/b", "a\\b", "C:\\x", "CON", "%00", "%s%n", "{0}", "$(id)", "`id`",
+    "\ufeff", "\u2028", "é" * 20, "😀", "\ud800", "ﷺ" * 5, "A" * 300, "x" * 20_000,
+    "../../etc/passwd",
+    "/etc/passwd", "..", ".", "~", "a/b", "a\\b", "C:\\x", "CON", "%00", "%s%n", "{0}", "$(id)",
+    "`id`",
     "'; drop table x; --", '"', "'", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>",
-    "[x](javascript:alert(1))", "$x$", "**b**", "null", "None", "nan", "NaN", "inf", "-Infinity", "true",
-    "0", "-0", "1e309", "1e-400", "0x10", "1_000", "٣", "½", "9" * 400, "9" * 5000, "truth_x", "split",
+    "[x](javascript:alert(1))", "$x$", "**b**", "null", "None", "nan", "NaN", "inf", "-Infinity",
+    "true",
+    "0", "-0", "1e309", "1e-400", "0x10", "1_000", "٣", "½", "9" * 400, "9" * 5000, "truth_x",
+    "split",
     "all", "task", "path", "ctr", "country", "fr", "click", "user", "__class__", "=1+1", "@x", "#",
 )  # fmt: skip
 NUMBERS = (
-    0, -0.0, 1, -1, 2, 3, 0.5, -0.5, 255, 256, 1024, 1025, 4096, 4097, 65_536, 2**31 - 1, 2**31, 2**32,
+    0, -0.0, 1, -1, 2, 3, 0.5, -0.5, 255, 256, 1024, 1025, 4096, 4097, 65_536, 2**31 - 1, 2**31,
+    2**32,
     2**53, 2**63 - 1, 2**63, -(2**63), 2**64, 10**12, 10**30, 10**400, 1e-320, 1e-45, 1e300, 3.4e38,
     float("inf"), float("-inf"), float("nan"), True, False,
 )  # fmt: skip
 BYTES = (
-    b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b'"', b"'", b",", b";", b"\t", b"|", b"\n", b"\r",
-    b"\r\n", b"\n\n\n", b"#", b"=", b"[", b"[[[[", b"]", b"{", b"}", b"\\", b"nan", b"inf", b"-1", b"1e999",
-    b"9" * 400, b"\xc3\x28", b"\xed\xa0\x80", b"NULL", b"\x1b[2J", b"A" * 5000, b"PK\x03\x04", b"PAR1",
+    b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b'"', b"'", b",", b";", b"\t", b"|", b"\n",
+    b"\r",
+    b"\r\n", b"\n\n\n", b"#", b"=", b"[", b"[[[[", b"]", b"{", b"}", b"\\", b"nan", b"inf",
+    b"-1", b"1e999",
+    b"9" * 400, b"\xc3\x28", b"\xed\xa0\x80", b"NULL", b"\x1b[2J", b"A" * 5000, b"PK\x03\x04",
+    b"PAR1",
 )  # fmt: skip
 
 

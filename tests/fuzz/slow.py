@@ -14,7 +14,8 @@ from aesm2.data.encoder import Encoder
 from tests.fuzz.dice import Wrong
 
 NOTHING = {
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>",
     "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 }  # fmt: skip  # what pandas takes for missing
 
@@ -52,7 +53,9 @@ def require_same_fields(encoder: Encoder, frame: pd.DataFrame) -> None:
     actual = encoder.encode(frame).fields.tolist()
     expected = fields(encoder, frame)
     if actual != expected:
-        row = next(i for i, pair in enumerate(zip(actual, expected, strict=True)) if pair[0] != pair[1])
+        row = next(
+            i for i, pair in enumerate(zip(actual, expected, strict=True)) if pair[0] != pair[1]
+        )
         raise Wrong(f"row {row} is encoded as {actual[row]}, by hand {expected[row]}")
 
 
@@ -61,7 +64,7 @@ def require_same_csv(content: bytes, frame: pd.DataFrame, form: dict[str, Any]) 
     csv.field_size_limit(1 << 30)
     decoded = io.StringIO(content.decode("utf-8-sig"), newline="")
     lines = csv.reader(decoded, delimiter=form["sep"], strict=False)
-    header, *rows = (line for line in lines if line and line != [""] or len(line) > 1)
+    header, *rows = (line for line in lines if (line and line != [""]) or len(line) > 1)
     if len(frame.columns) != len(header):
         raise Wrong(f"{len(frame.columns)} columns, by hand {len(header)}: {header[:5]}")
     if len(rows) != len(frame):

@@ -14,7 +14,8 @@ from tests.fuzz.dice import Dice, Wrong
 SEED = 1
 COUNTS = {
     "descriptions": 25, "csv": 30, "parquet": 15, "drafts": 10, "uploads": 12, "checkpoints": 16,
-    "archives": 20, "runs": 4, "configs": 30, "evidence": 5, "presets": 20, "reports": 4, "slices": 30,
+    "archives": 20, "runs": 4, "configs": 30, "evidence": 5, "presets": 20, "reports": 4,
+    "slices": 30,
     "interventions": 30, "commands": 8, "pages": 2,
 }  # fmt: skip
 
@@ -84,7 +85,9 @@ def _half(dice: Dice, place: Path) -> None:
     ],
 )
 def test_what_becomes_of_a_case_is_told(case: guard.Case, outcome: str, tmp_path: Path) -> None:
-    found = list(guard.run("it", case, [3, 1, 2], SEED, tmp_path, limit=1.5 if case is not _hangs else 0.3))
+    found = list(
+        guard.run("it", case, [3, 1, 2], SEED, tmp_path, limit=1.5 if case is not _hangs else 0.3)
+    )
     assert [own.number for own in found] == [3, 1, 2]
     assert {own.outcome for own in found} == {outcome}
 

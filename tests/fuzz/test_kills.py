@@ -25,7 +25,9 @@ def test_whoever_is_killed_leaves_the_old_or_the_new_and_ends_the_same(
 ) -> None:
     writer = ALL[name]
     whole = kills.undisturbed(writer, tmp_path)
-    struck = [kills.strike(writer, whole, what, tmp_path) for what in kills.kills(writer, whole, 2, SEED)]
+    struck = [
+        kills.strike(writer, whole, what, tmp_path) for what in kills.kills(writer, whole, 2, SEED)
+    ]
     struck += [kills.starve(writer, whole, Disturbance("full", whole.changes // 2), tmp_path)]
     struck += [kills.starve(writer, whole, Disturbance("readonly"), tmp_path)]
     assert [own for own in struck if not own.good] == []
@@ -62,7 +64,9 @@ def every_kill(run: Writer, root: Path) -> list[kills.Found]:
 
 def test_a_careless_writer_is_caught_and_a_careful_one_is_not(tmp_path: Path) -> None:
     told = lambda folder: look(folder / "both") if (folder / "both").exists() else look(folder)  # noqa: E731
-    bad = every_kill(Writer("x", old, careless, lambda f: {n: (f / n).read_text() for n in "ab"}), tmp_path)
+    bad = every_kill(
+        Writer("x", old, careless, lambda f: {n: (f / n).read_text() for n in "ab"}), tmp_path
+    )
     assert [own.outcome[:12] for own in bad if not own.good] == ["half-written"]
     assert all(own.good for own in every_kill(Writer("x", old, careful, told), tmp_path))
 

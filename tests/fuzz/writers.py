@@ -1,4 +1,4 @@
-"""Everything that writes, on small inputs: what is there before, what it does, what must be after."""
+"""Everything that writes, on small inputs: what is there before, and what must be after."""
 
 import functools
 import hashlib
@@ -63,7 +63,7 @@ def _zipped() -> bytes:
 
 
 def digest(path: Path) -> str:
-    """Return a file's hash, or that of a folder's files, hidden ones left out; "" where it is not."""
+    """Return the hash of a file, or those of a folder's files but hidden ones; "" without any."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     found = {
@@ -254,18 +254,22 @@ ALL = {
                _command("import", "{}/it.zip", "{}/mine"), _loaded("mine"), "exists already"),
         Writer("trace", _with_checkpoint, _command("trace", "{}/checkpoint", "{}/rows.csv", "--out",
                "{}/out.parquet", "--device", "cpu"), _file("out.parquet", _parquet)),
-        Writer("describe", _with_checkpoint, _command("describe", "{}/rows.csv", "--out", "{}/x.toml"),
+        Writer("describe", _with_checkpoint,
+               _command("describe", "{}/rows.csv", "--out", "{}/x.toml"),
                _file("x.toml", digest), "is there already"),
-        Writer("simulate", lambda f: None, _command("simulate", "--preset", "alipay", "--rows", "1000",
-               "--out", "{}/sim"), _dataset("sim"), "exists already"),
-        Writer("prepare", _aliexpress, _command("prepare", "aliexpress", "{}/raw", "--out", "{}/ali"),
+        Writer("simulate", lambda f: None,
+               _command("simulate", "--preset", "alipay", "--rows", "1000", "--out", "{}/sim"),
+               _dataset("sim"), "exists already"),
+        Writer("prepare", _aliexpress,
+               _command("prepare", "aliexpress", "{}/raw", "--out", "{}/ali"),
                _dataset("ali"), "holds a dataset already"),
         Writer("train", _train, _train_command, _trained),
         Writer("compare", _study, _command("compare", "{}/shop", "--out", "{}/evidence", "--work",
                "{}/work", *_TINY), lambda f: _tables(f) if (f / "evidence").exists() else None),
         Writer("save data", lambda f: None, lambda f: save(f / "shop", _files("new")), _licence,
                "there is a dataset of this name", False),
-        Writer("replace data", _old_dataset, lambda f: save(f / "shop", _files("new"), replace=True),
+        Writer("replace data", _old_dataset,
+               lambda f: save(f / "shop", _files("new"), replace=True),
                _licence, command=False),
         Writer("undo data", _replaced_dataset, _undo, _licence, "have been changed", False),
         Writer("submit", _lab, _submit, _jobs, "there is a run", False),

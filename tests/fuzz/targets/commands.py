@@ -37,8 +37,10 @@ COMMANDS = {
     "regimes": ("CONFIG",),
 }  # fmt: skip
 WORDS = (
-    "cuda", "cuda:99", "meta", "mps", "cpu:7", "xla", "--help", "--", "-1", "0", "1e9", "9" * 30, "nan",
-    "/", "/dev/null", "/dev/full", "/proc/self/mem", "/proc/version", "-x", "--out", "--resume", "--seed",
+    "cuda", "cuda:99", "meta", "mps", "cpu:7", "xla", "--help", "--", "-1", "0", "1e9", "9" * 30,
+    "nan",
+    "/", "/dev/null", "/dev/full", "/proc/self/mem", "/proc/version", "-x", "--out", "--resume",
+    "--seed",
 )  # fmt: skip
 SECRET = b"caf\xe9"  # a name that is no UTF-8
 
@@ -81,7 +83,9 @@ def _stage(dice: Dice, folder: Path, config: str, zipped: bytes) -> dict[str, st
     """Write one of everything and return where, by the words of COMMANDS."""
     shutil.copytree(small.dataset(), folder / "shop")
     small.copy_checkpoint(folder / "checkpoint")
-    name, content = csv_content(dice) if dice.random() < 0.3 else ("rows.csv", rows().to_csv().encode())
+    name, content = (
+        csv_content(dice) if dice.random() < 0.3 else ("rows.csv", rows().to_csv().encode())
+    )
     (folder / name).write_bytes(content)
     (folder / "config.json").write_text(config)
     (folder / "zip.zip").write_bytes(zipped)
@@ -113,7 +117,11 @@ def _arguments(dice: Dice, command: str) -> list[str]:
 
 def _outs(arguments: list[str]) -> str:
     """Paths that a command was told to write."""
-    named = [arguments[i + 1] for i, own in enumerate(arguments[:-1]) if own in ("--out", "--run", "--work")]
+    named = [
+        arguments[i + 1]
+        for i, own in enumerate(arguments[:-1])
+        if own in ("--out", "--run", "--work")
+    ]
     return "\n".join([*named, *arguments[-1:]])
 
 
@@ -148,5 +156,3 @@ def _run(arguments: list[str], out: str) -> None:
         raise InputError(shown.removeprefix("aesm2: "))
     if code not in (0, 1, None):
         raise Wrong(f"exit {code}: {lines[-3:]}")
-
-

@@ -18,7 +18,8 @@ from tests.fuzz.guard import Case
 from tests.fuzz.targets.tables import csv_content, parquet_content, prepare
 
 FORGED = (
-    "../../../../etc/passwd", "/etc/passwd", "/dev/zero", "/dev/zero.csv", "/proc/self/mem", ".", "..",
+    "../../../../etc/passwd", "/etc/passwd", "/dev/zero", "/dev/zero.csv", "/proc/self/mem", ".",
+    "..",
     "dataset.toml", "items.csv/", "log.parquet/x", "no.parquet", "\x00.csv", "x" * 300 + ".csv", "",
 )  # fmt: skip
 
@@ -83,7 +84,7 @@ def drafts() -> Case:
 def uploads() -> Case:
     """Files that somebody drops on the app."""
     prepare()
-    from app import upload
+    from app.rows import upload
 
     checkpoint = load(small.run() / "checkpoint", "cpu")
 

@@ -166,7 +166,9 @@ def reports() -> Case:
     base = json.loads(write_report(made_report(2)))
 
     def case(dice: Dice, place: Path) -> None:
-        values = mutate.changed(dice, base, "report") if dice.random() < 0.7 else _forged(dice, base)
+        values = (
+            mutate.changed(dice, base, "report") if dice.random() < 0.7 else _forged(dice, base)
+        )
         content = mutate.to_json(dice, values)
         if dice.random() < 0.2:
             content = mutate.mutated(dice, content, "report.json")
@@ -179,7 +181,11 @@ def reports() -> Case:
             raise Wrong(f"the page holds {scripts.found}")
         nbformat.validate(nbformat.reads(to_notebook(found), as_version=4))
         with zipfile.ZipFile(io.BytesIO(to_zip(found))) as whole:
-            odd = [n for n in whole.namelist() if n.startswith(("/", "..")) or "\\" in n or n.count("/") > 1]
+            odd = [
+                n
+                for n in whole.namelist()
+                if n.startswith(("/", "..")) or "\\" in n or n.count("/") > 1
+            ]
         if odd:
             raise Wrong(f"the ZIP holds {odd}")
         again = read_report(write_report(found).encode(), "x.json")
@@ -218,5 +224,3 @@ def _zipped(dice: Dice, content: bytes) -> bytes:
         name = dice.one(("report.json", "report.json", "other.json"))
         archive.writestr(name, bytes(200 << 20) if dice.random() < 0.1 else content)
     return mutate.mutated(dice, into.getvalue(), "zip") if dice.random() < 0.5 else into.getvalue()
-
-

@@ -102,7 +102,7 @@ def forge(folder: Path, manifest: dict, made: dict[str, bytes]) -> None:
         for name, content in made.items():
             if name in manifest["files"]:
                 linked = (folder / name).is_symlink() and (folder / name).is_file()
-                content = (folder / name).read_bytes() if linked else content  # noqa: PLW2901
+                content = (folder / name).read_bytes() if linked else content
                 manifest["files"][name] = hashlib.sha256(content).hexdigest()
     content = {key: value for key, value in manifest.items() if key != "hash"}
     manifest["hash"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -152,7 +152,9 @@ def _tensors(dice: Dice, content: bytes, name: str) -> bytes:
             tensors[key] = tensors[key].to(dice.one((torch.float64, torch.float16, torch.bfloat16,
                                                      torch.int64, torch.bool)))  # fmt: skip
         case 5:
-            shape = dice.one(((0,), (1,), (1, 1), (3, 0), tensors[key].shape[::-1], (*tensors[key].shape, 1)))
+            shape = dice.one(
+                ((0,), (1,), (1, 1), (3, 0), tensors[key].shape[::-1], (*tensors[key].shape, 1))
+            )
             tensors[key] = torch.zeros(shape)
         case 6:
             tensors[dice.one((key + "x", "", *mutate.TEXTS[:30]))] = tensors.pop(key)
@@ -181,7 +183,7 @@ def _link(dice: Dice, folder: Path) -> None:
     (folder / name).symlink_to(to)
 
 
-def _require_oracle(opened: Checkpoint, frame) -> None:  # noqa: ANN001
+def _require_oracle(opened: Checkpoint, frame) -> None:
     """Raise Wrong where a prediction is not what float64 loops over the stored weights give."""
     predicted = opened.predict(frame)
     if not isinstance(opened.config.model, AESM2Config):
@@ -232,7 +234,9 @@ def _zip(dice: Dice, files: dict[str, bytes]) -> bytes:
         for name, content in files.items():
             archive.writestr(name, content)
         kind = dice.randrange(6)
-        name = dice.one((*FORGED, "../evil", "/tmp/evil", "..\\evil", "a/", "model.safetensors", "LINK"))
+        name = dice.one(
+            (*FORGED, "../evil", "/tmp/evil", "..\\evil", "a/", "model.safetensors", "LINK")
+        )
         dice.note(f"zip: kind {kind}, {name!r}")
         entry = zipfile.ZipInfo(name.split("\x00")[0] or "x")
         match kind:
@@ -245,7 +249,9 @@ def _zip(dice: Dice, files: dict[str, bytes]) -> bytes:
                 archive.writestr(dice.one(("README.md", "history.jsonl")), bytes(64 << 20),
                                  compress_type=zipfile.ZIP_DEFLATED)  # fmt: skip
             case 4:
-                entry.compress_type = dice.one((zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_STORED))
+                entry.compress_type = dice.one(
+                    (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_STORED)
+                )
                 archive.writestr(entry, bytes(1 << 20))
             case _:
                 archive.comment = dice.randbytes(60_000)
@@ -258,7 +264,13 @@ def runs() -> Case:
         str(own.relative_to(small.run())): own.read_bytes()
         for own in small.run().rglob("*") if own.is_file() and own.name != ".lock"
     }  # fmt: skip
-    order = {"dataset": str(small.dataset()), "device": "cpu", "ticket": 1, "wish": "run", "notes": ""}
+    order = {
+        "dataset": str(small.dataset()),
+        "device": "cpu",
+        "ticket": 1,
+        "wish": "run",
+        "notes": "",
+    }
     loose = sorted(name for name in files if "/" not in name)
 
     def case(dice: Dice, place: Path) -> None:
@@ -289,7 +301,7 @@ def runs() -> Case:
     return case
 
 
-def _status(job) -> None:  # noqa: ANN001
+def _status(job) -> None:
     job.status()
     trouble(job.outcome())
     job.config()
@@ -297,10 +309,9 @@ def _status(job) -> None:  # noqa: ANN001
     facts(read_history(job))
 
 
-def _resume(job) -> None:  # noqa: ANN001
+def _resume(job) -> None:
     if not job.run.exists or job.config().training.epochs > 5:  # more would be right, and too long
         return
     small.fit(job.folder, None, resume=True)
     opened = load(job.folder / "checkpoint", "cpu")
     _require_oracle(opened, rows().head(5))
-

@@ -8,11 +8,15 @@ from tests.fuzz.dice import Dice, Wrong
 from tests.fuzz.guard import Case
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("layer", "task", "rows", "row", "q", "slice", "expert", "measure", "grouping", "checkpoint", "device",
-         "page", "s-country", "s-page", "do", "other", "run", "study", "metric", "drift", "rows-page", "story",
+NAMES = ("layer", "task", "rows", "row", "q", "slice", "expert", "measure", "grouping",
+         "checkpoint", "device",
+         "page", "s-country", "s-page", "do", "other", "run", "study", "metric", "drift",
+         "rows-page", "story",
          "step", "target", "method", "baseline", "reference", "variant", "scenario")  # fmt: skip
-VALUES = ("-1", "0", "99999999999999999999", "task.1", "country.1", "nope", "upload:x", "test", "none", "cpu",
-          "cuda:9", "plain", "shop", "runs/x", "../shop", "out:country.1.0", "noise:1e300.1", "age >= 1",
+VALUES = ("-1", "0", "99999999999999999999", "task.1", "country.1", "nope", "upload:x", "test",
+          "none", "cpu",
+          "cuda:9", "plain", "shop", "runs/x", "../shop", "out:country.1.0", "noise:1e300.1",
+          "age >= 1",
           "age missing & country = fr", "1,2,3", "all", "test#x", "#", "ctr")  # fmt: skip
 
 
@@ -37,7 +41,9 @@ def pages() -> Case:
             at.query_params[name] = value
         at.switch_page(f"views/{page}").run()
         if at.exception:
-            raise Wrong("\n".join(f"{own.message}\n{''.join(own.stack_trace[-6:])}" for own in at.exception))
+            raise Wrong(
+                "\n".join(f"{own.message}\n{''.join(own.stack_trace[-6:])}" for own in at.exception)
+            )
         told = [str(own.value) for own in (*at.error, *at.warning, *at.info)]
         if any("Traceback" in words for words in told):
             raise Wrong(f"a traceback on the page: {told}")

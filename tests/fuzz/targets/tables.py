@@ -17,7 +17,16 @@ from tests.fuzz import mutate, slow
 from tests.fuzz.dice import Dice
 from tests.fuzz.guard import Case
 
-NAMES = ("rows.csv", "rows.csv", "rows.csv", "rows.tsv", "rows.CSV", "rows.parquet", "rows.txt", "rows")
+NAMES = (
+    "rows.csv",
+    "rows.csv",
+    "rows.csv",
+    "rows.tsv",
+    "rows.CSV",
+    "rows.parquet",
+    "rows.txt",
+    "rows",
+)
 
 
 @functools.cache
@@ -107,7 +116,9 @@ def parquet_files() -> Case:
         name, content = parquet_content(dice)
         target = place / name
         if dice.random() < 0.1:
-            target = place / dice.one(("folder", "folder/day=1", "folder/click=x", "folder/=", "f.csv"))
+            target = place / dice.one(
+                ("folder", "folder/day=1", "folder/click=x", "folder/=", "f.csv")
+            )
             target.mkdir(parents=True)
             dice.note(f"in {target.relative_to(place)}")
             (target / "a.parquet").write_bytes(content)
@@ -176,7 +187,9 @@ def _odd(dice: Dice, table: pa.Table) -> pa.Table | None:
         case 2:
             column = pa.array([None] * count)
         case 3:
-            column = pa.array([dice.one(mutate.TEXTS).encode("utf-8", "replace")] * count, pa.binary())
+            column = pa.array(
+                [dice.one(mutate.TEXTS).encode("utf-8", "replace")] * count, pa.binary()
+            )
         case 4:
             column = pa.array([dice.one((float("nan"), float("inf"), -1e308))] * count)
         case 5:
@@ -199,8 +212,10 @@ def _odd(dice: Dice, table: pa.Table) -> pa.Table | None:
         case 13:
             return None
         case _:
-            forged = dice.one((b"{", b"null", b'{"index_columns": ["age"], "columns": []}',
-                               b'{"index_columns": ["nope"], "column_indexes": [], "columns": []}'))  # fmt: skip
+            forged = dice.one((
+                b"{", b"null", b'{"index_columns": ["age"], "columns": []}',
+                b'{"index_columns": ["nope"], "column_indexes": [], "columns": []}',
+            ))  # fmt: skip
             dice.note(f"pandas metadata {forged!r}")
             return table.replace_schema_metadata({b"pandas": forged})
     dice.note(f"{name!r} is {column.type}, kind {kind}")

@@ -28,8 +28,10 @@ SLICES = (
     "user_past_click > 0.1 or missing", "price = 1.5",
 )  # fmt: skip
 PIECES = (
-    "country", "age", "price", "brand", "page", "user", "day", "truth_x", "=", "!=", "<", "<=", ">", ">=",
-    "&", "and", "or", "in", "not", "missing", "(", ")", ",", '"', "\\", "1", "-1", "1e999", "nan", "inf",
+    "country", "age", "price", "brand", "page", "user", "day", "truth_x", "=", "!=", "<", "<=",
+    ">", ">=",
+    "&", "and", "or", "in", "not", "missing", "(", ")", ",", '"', "\\", "1", "-1", "1e999",
+    "nan", "inf",
     "1e-5", "0x1", "fr", "elsewhere", "*", "%", "é", "  ", "or missing", "1_0", "٣",
 )  # fmt: skip
 CHANGES = (
@@ -38,8 +40,10 @@ CHANGES = (
     "fix:task.1=|0", "out:country.1.0;out:country.1.1;out:country.1.2;out:country.1.3",
 )  # fmt: skip
 PARTS = (
-    "out", "force", "fix", "k", "retarget", "noise", "swap", ":", ".", "=", "|", ",", ";", "country.1",
-    "page.1", "task.1", "0", "1", "4", "5", "-1", "1e300", "inf", "nan", "9" * 18, "9" * 40, "specific",
+    "out", "force", "fix", "k", "retarget", "noise", "swap", ":", ".", "=", "|", ",", ";",
+    "country.1",
+    "page.1", "task.1", "0", "1", "4", "5", "-1", "1e300", "inf", "nan", "9" * 18, "9" * 40,
+    "specific",
     "shared", "fr", "%20", "%", "%ff", "+", "٣", "1_0", "0.1", "1e-320",
 )  # fmt: skip
 
@@ -87,7 +91,7 @@ def slices() -> Case:
     return case
 
 
-def _holds(condition: OneOf | Range | Missing, row: pd.Series, described) -> bool:  # noqa: ANN001
+def _holds(condition: OneOf | Range | Missing, row: pd.Series, described) -> bool:
     """Say whether a condition holds on a row, in the plainest way."""
     name = condition.column
     level = next((own for own in described.level if own.name == name), None)
