@@ -20,11 +20,12 @@ class InputError(ValueError):
 
 def one_line(text: str) -> str:
     """Return text as one printable line of at most LONGEST characters."""
-    text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[4 - LONGEST // 2 :]}"
-    if text.isprintable():
-        return text
-    spelt = "".join(sign if sign.isprintable() else _spelt(sign) for sign in text)
-    return spelt if len(spelt) <= LONGEST else f"{spelt[: LONGEST - 2]} …"
+    if len(text) > 2 * LONGEST:  # no more is looked at than could be shown
+        text = f"{text[:LONGEST]} … {text[-LONGEST:]}"
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else _spelt(sign) for sign in text)
+    half = LONGEST // 2 - 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 def _spelt(sign: str) -> str:

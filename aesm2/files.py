@@ -115,6 +115,18 @@ def exists(path: Path) -> bool:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def copy_folder(source: Path, target: Path, left_out: Iterable[str] = ()) -> None:
+    """Copy a folder without files of some patterns; InputError where it cannot be written.
+
+    A folder that is there already is filled.
+    """
+    ignored = shutil.ignore_patterns(*left_out)
+    try:
+        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+    except shutil.Error as error:  # a list of what failed, which names every file
+        raise InputError(f"{target}: cannot be written: {error.args[0][0][2]}") from None
+
+
 def _aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.aside")
 
@@ -133,7 +145,7 @@ def replaced(folder: Path, kept: bool = False) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     try:
         if kept and folder.exists():
-            shutil.copytree(folder, part)
+            copy_folder(folder, part)
         else:
             part.mkdir(parents=True)
         yield part

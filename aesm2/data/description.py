@@ -318,7 +318,7 @@ class Description(Strict):
 
 def read_description(path: Path) -> Description:
     """Read `dataset.toml`, or the one in the folder `path`; InputError names key and remedy."""
-    file = path / DESCRIPTION if path.is_dir() else path
+    file = path / DESCRIPTION if exists(path) and path.is_dir() else path
     if not exists(file):
         raise InputError(
             f"{path}: no dataset description here; `aesm2 describe TABLE` drafts a dataset.toml"

@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from io import BytesIO, StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +98,26 @@ def read_csv(content: bytes, rows: int | None = None) -> pd.DataFrame:
     form = csv_form(head)
     if b"\0" in content:
         raise InputError("holds zero bytes, which no text has")
-    names = next(csv.reader(StringIO(head.lstrip("\r\n")), delimiter=form["sep"]), [])
-    require_columns_bounded(len(names))
-    _require_once([name for name in names if name])
+    _check_header(content, form["sep"])
     frame: pd.DataFrame = pd.read_csv(BytesIO(content), low_memory=False, nrows=rows, **form)
-    if not isinstance(frame.index, pd.RangeIndex):  # the first values were taken for rows' names
-        raise InputError("the rows have more values than the header has columns")
     if form["decimal"] == ",":  # pandas leaves it where a column also holds markers such as "?"
         texts = frame.select_dtypes(["object", "string"])
         frame[texts.columns] = texts.replace(r"^\s*(-?\d+),(\d+)\s*$", r"\1.\2", regex=True)
     return frame
+
+
+def _check_header(content: bytes, separator: str) -> None:
+    """Look at the header and the first row, from which pandas concludes what the columns are."""
+    text = TextIOWrapper(BytesIO(content), "utf-8-sig", errors="replace", newline="")
+    try:
+        records = (record for record in csv.reader(text, delimiter=separator) if record)
+        names, first = next(records, []), next(records, [])
+    except csv.Error as error:
+        raise InputError(f"its header or first row cannot be read: {error}") from None
+    require_columns_bounded(len(names))
+    _require_once([name for name in names if name])
+    if len(first) > len(names):  # pandas would take the first values for names of the rows
+        raise InputError("the rows have more values than the header has columns")
 
 
 def _require_once(names: list[str]) -> None:

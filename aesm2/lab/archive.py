@@ -10,7 +10,7 @@ from typing import IO
 
 from aesm2.checkpoint import CARD, MANIFEST, REQUIRED, Checkpoint, load
 from aesm2.errors import InputError
-from aesm2.files import DAMAGES, exists, write_atomically
+from aesm2.files import DAMAGES, copy_folder, exists, write_atomically
 from aesm2.lab.queue import NAME
 
 FILES = {MANIFEST, CARD, *REQUIRED}
@@ -62,7 +62,7 @@ def promote(checkpoint: Path, folder: Path, notes: str = "") -> Checkpoint:
     """Copy a run's checkpoint to where the app finds it, with notes at the head of its card."""
     load(checkpoint, "cpu")
     with _new(folder) as part:
-        shutil.copytree(checkpoint, part, dirs_exist_ok=True)
+        copy_folder(checkpoint, part)
         card = part / CARD
         if notes.strip() and card.exists():
             head, line, rest = card.read_text(encoding="utf-8").partition("\n")

@@ -18,7 +18,7 @@ from typing import Any
 
 from aesm2.config import Config
 from aesm2.errors import InputError
-from aesm2.files import from_trash, replaced, to_trash, write_atomically
+from aesm2.files import copy_folder, from_trash, replaced, to_trash, write_atomically
 from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
 from aesm2.lock import holder, holding
 
@@ -111,8 +111,7 @@ class Lab:
                 raise InputError(f"'{name}' is taken, or is no name for a run")
             part = self.root / f".{name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            left_out = shutil.ignore_patterns("checkpoint", "halt", "tensorboard", ".*")
-            shutil.copytree(job.folder, part, ignore=left_out)
+            copy_folder(job.folder, part, ("checkpoint", "halt", "tensorboard", ".*"))
             branched = Job(part)
             if best:
                 branched.run.rewind()

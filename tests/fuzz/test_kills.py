@@ -10,7 +10,7 @@ from tests.fuzz import kills
 from tests.fuzz.disturb import Disturbance, disturbed
 from tests.fuzz.writers import ALL, Writer
 
-QUICK = ("export", "import", "describe", "replace data", "submit", "branch", "save slice")
+QUICK = ("export", "replace data", "branch", "save slice")
 SEED = 1
 
 
