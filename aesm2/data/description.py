@@ -147,7 +147,7 @@ class History(Strict):
     name: Name
     keys: tuple[str, ...] = Field(min_length=1)
     outcomes: tuple[str, ...] = ()
-    delay: float = Field(0, ge=0)
+    delay: float = Field(0, ge=0, le=2**53)  # beyond, whole numbers are not told apart
     smoothing: float = Field(10.0, gt=0)
 
     @property

@@ -16,16 +16,15 @@ _MEASURED = (
     " auc_low:n auc_high:n log_loss:n calibration_error:n truth_auc:n truth_log_loss:n"
 )
 _COMPARED = (
-    "scope:t scenario:t task:t difference:n rows_error:n seeds_error:n error:n freedom:n p_rows:n"
-    " p_seeds:n p:n low:n high:n p_adjusted:n reference:t variant:t"
+    "scope:t scenario:t task:t difference:n p:n low:n high:n p_adjusted:n reference:t variant:t"
 )
 _CURVES = "variant:t seed:n step:n layer:t role:t value:n"
-COLUMNS = {  # of each table: name:t for text, name:n for numbers
+COLUMNS = {  # of each table, those that are read: name:t for text, name:n for numbers
     "ablation": _MEASURED, "ablation_comparisons": _COMPARED, "ablation_curves": _CURVES,
     "comparisons": _COMPARED, "curves": _CURVES, "runs": _MEASURED,
     "costs": "variant:t parameters:n embedding_parameters:n multiply_adds:n rows_per_second:n",
     "distances": "variant:t seed:n a:t b:t distance:n",
-    "replay": "reference:t variant:t seed:n scenario:t metric:t lists:n shown:n baseline:n value:n"
+    "replay": "reference:t variant:t seed:n scenario:t metric:t lists:n baseline:n value:n"
     " uplift:n low:n high:n ceiling:n",
     "transfer": "train:t test:t task:t seed:n n:n positives:n auc:n truth_auc:n",
     "trials": "variant:t trial:n learning_rate:n l2:n auxiliary:n noise_scale:n score:n steps:n"

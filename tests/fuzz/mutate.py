@@ -179,7 +179,7 @@ def to_toml(value: dict[str, Any]) -> bytes:
         if isinstance(part, dict):
             lines += [f"[{_key(key)}]"]
             lines += [f"{_key(k)} = {_toml(v)}" for k, v in part.items() if v is not None]
-        elif _is_table(part):
+        elif isinstance(part, list) and _is_table(part):
             for own in part:
                 lines += [f"[[{_key(key)}]]"]
                 lines += [f"{_key(k)} = {_toml(v)}" for k, v in own.items() if v is not None]

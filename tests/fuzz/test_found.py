@@ -113,6 +113,13 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     assert "File name too long" in denied(Dataset.open, tmp_path / ("x" * 300))
 
 
+def test_a_delay_is_one_that_can_be_counted(tmp_path: Path) -> None:
+    text = small.DESCRIPTION.replace("delay = 2\n", f"delay = {2**63}\n")
+    assert text != small.DESCRIPTION
+    (tmp_path / "dataset.toml").write_text(text)
+    assert "history.0.delay" in denied(Dataset.open, tmp_path)
+
+
 # ---- tables -----------------------------------------------------------------------------------
 
 
