@@ -52,7 +52,11 @@ def _text(dice: Dice, whole: tuple[str, ...], pieces: tuple[str, ...]) -> str:
     joint = ";" if whole is CHANGES else " & "
     text = joint.join(dice.one(whole) for _ in range(dice.one((1, 1, 2, 3))))
     if dice.random() < 0.4:  # only numbers and values change, so that most are understood
-        text = re.sub(r"\d+", lambda _: dice.one(("0", "1", "2", "3", "4", "7", "1e2", "40")), text)
+        text = re.sub(
+            r"(?<![a-z][.])\d+",
+            lambda _: dice.one(("0", "1", "2", "3", "4", "7", "1e2", "40")),
+            text,
+        )
         text = text.replace("fr", dice.one(("fr", "it", "elsewhere", "xx")))
         dice.note(f"{text!r:.120}")
         return text
