@@ -76,11 +76,11 @@ def _batch(
         finally:
             os._exit(0)
     os.close(writing)
-    done = 0
+    done, cut_short = 0, False  # a child that took much memory ends there of itself
     try:
         for line in _lines(reading, limit):
             result = Result(**json.loads(line))
-            done += 1
+            done, cut_short = done + 1, result.outcome == "memory"
             yield result
     except TimeoutError:
         os.kill(child, signal.SIGKILL)
@@ -93,7 +93,7 @@ def _batch(
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-    if done < len(numbers):
+    if done < len(numbers) and not cut_short:
         why = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {status}"
         yield Result(target, numbers[done], "died", why, [], 0.0)
 

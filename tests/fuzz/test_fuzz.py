@@ -13,16 +13,16 @@ from tests.fuzz.dice import Dice, Wrong
 
 SEED = 1
 COUNTS = {
-    "descriptions": 25, "csv": 30, "parquet": 12, "drafts": 10, "uploads": 12, "checkpoints": 16,
-    "archives": 20, "runs": 4, "configs": 30, "evidence": 3, "presets": 20, "reports": 2,
+    "descriptions": 25, "csv": 30, "parquet": 8, "drafts": 6, "uploads": 8, "checkpoints": 10,
+    "archives": 20, "runs": 2, "configs": 30, "evidence": 2, "presets": 20, "reports": 2,
     "slices": 30,
-    "interventions": 30, "commands": 6, "pages": 1,
+    "interventions": 30, "commands": 4, "pages": 1,
 }  # fmt: skip
 
 
 def test_every_target_has_cases_here() -> None:
     assert set(COUNTS) == set(targets.ALL)
-    assert sum(COUNTS.values()) > 200
+    assert sum(COUNTS.values()) > 180
 
 
 @pytest.mark.parametrize("target", COUNTS)
