@@ -10,7 +10,6 @@ import typer
 from aesm2.cli.common import Device, Folder, say
 from aesm2.config import read_config
 from aesm2.data.dataset import Dataset
-from aesm2.errors import InputError
 from aesm2.files import read_bytes, require_place, write_atomically
 from aesm2.lab.archive import MOST_BYTES, pack, unpack
 from aesm2.lab.estimate import estimate
