@@ -1,15 +1,20 @@
 """Proof that a device computes what the checkpoint's author computed."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from aesm2.checkpoint import Checkpoint
 from aesm2.data.batch import Batch
+from aesm2.data.schema import Schema
 from aesm2.device import device_label
+from aesm2.errors import InputError
 from aesm2.inference import outputs
 from aesm2.models import Model
 from aesm2.routing.gap import selection_gap
@@ -39,10 +44,17 @@ class SelfCheck:
 
 
 def selfcheck(checkpoint: Checkpoint, repeats: int = 5) -> SelfCheck:
-    """Recompute the stored reference rows on the checkpoint's device and compare."""
-    stored = safetensors.torch.load_file(checkpoint.path / "reference.safetensors")
-    batch = Batch(stored["fields"], stored["scenarios"], None, stored.get("numbers"))
+    """Recompute the stored reference rows on the checkpoint's device and compare.
+
+    Raises InputError where the stored rows are none that the model takes.
+    """
+    file = checkpoint.path / "reference.safetensors"
+    stored = _read(file)
+    batch = _inputs(stored, checkpoint.model.schema, file)
     found = _results(checkpoint.model, batch)
+    for key, value in found.items():
+        if key not in stored or stored[key].shape != value.shape:
+            raise InputError(f"{file}: '{key}' is missing, or is not of the stored rows")
     differ = sum(
         int((found[key] != stored[key]).any(-1).sum()) for key in found if key != "probability"
     )
@@ -53,6 +65,35 @@ def selfcheck(checkpoint: Checkpoint, repeats: int = 5) -> SelfCheck:
         float((found["probability"] - stored["probability"]).abs().max()),
         differ,
         _speed(checkpoint.model, batch, repeats),
+    )
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return dict(safetensors.torch.load_file(file))
+    except SafetensorError as error:
+        raise InputError(f"{file}: not a valid safetensors file: {error}") from None
+
+
+def _inputs(stored: Mapping[str, Tensor], schema: Schema, file: Path) -> Batch:
+    """Return the stored rows; InputError where they are not of the shape of the data."""
+    sizes = {"fields": schema.fields, "scenarios": [len(level) for level in schema.levels]}
+    for name, most in sizes.items():
+        own = stored.get(name)
+        whole = own is not None and own.dtype in (torch.int32, torch.int64)
+        if own is None or not whole or own.ndim != 2 or own.shape[1] != len(most):
+            raise InputError(f"{file}: '{name}' are not rows of whole numbers, {len(most)} each")
+        if not len(own) or (own < 0).any() or (own >= torch.tensor(most)).any():
+            raise InputError(f"{file}: '{name}' are no rows, or hold numbers out of range")
+    if len(stored["fields"]) != len(stored["scenarios"]):
+        raise InputError(f"{file}: 'fields' and 'scenarios' are of different rows")
+    numbers, shape = stored.get("numbers"), (len(stored["fields"]), len(schema.numbers))
+    if schema.numbers and (
+        numbers is None or numbers.shape != shape or not numbers.isfinite().all()
+    ):
+        raise InputError(f"{file}: 'numbers' are not those of the stored rows")
+    return Batch(
+        stored["fields"], stored["scenarios"].long(), None, numbers if schema.numbers else None
     )
 
 

@@ -15,7 +15,8 @@ import torch
 
 import aesm2
 from aesm2 import checkpoint as checkpoint_module
-from aesm2.checkpoint import Checkpoint, frame_to_json, save
+from aesm2 import files as files_module
+from aesm2.checkpoint import COUNT, NUMBER, TEXT, Checkpoint, frame_to_json, save
 from aesm2.data.dataset import Dataset, rows_of
 from aesm2.data.statistics import scenario_statistics
 from aesm2.errors import InputError
@@ -304,7 +305,8 @@ def test_a_frame_is_read_back_as_written(tmp_path: Path) -> None:
         }
     )
     (tmp_path / "frame.jsonl").write_bytes(frame_to_json(frame))
-    read = checkpoint_module._read_frame(tmp_path / "frame.jsonl")
+    kinds = {"date": TEXT, "day_time": TEXT, "n": COUNT, "auc": NUMBER, "none": NUMBER}
+    read = checkpoint_module._read_frame(tmp_path / "frame.jsonl", kinds)
     pd.testing.assert_frame_equal(read, frame, check_dtype=False, rtol=1e-11)
 
 
@@ -336,7 +338,7 @@ def failing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
         (Path, "write_bytes", 4),  # the third text
         (checkpoint_module, "sha256", 3),
         (checkpoint_module, "write_atomically", 1),  # the manifest
-        (Path, "rename", 1),  # the older one, out of the way
+        (files_module, "exchange", 1),  # with the older one
     ],
 )
 def test_an_older_checkpoint_is_replaced_whole_or_not_at_all(
@@ -357,14 +359,21 @@ def test_an_older_checkpoint_is_replaced_whole_or_not_at_all(
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
 
 
-def test_a_crash_between_the_two_renames_leaves_both_beside_it(
+def test_where_the_system_cannot_exchange_folders_a_crash_between_two_renames_is_mended(
     copy: Path, opened: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(files_module.ctypes, "CDLL", lambda *_, **__: object())
+    save_as(copy, opened, name="first")
+    assert aesm2.load(copy).name == "first"
     with monkeypatch.context() as patch, pytest.raises(Crash):
         patch.setattr(Path, "rename", failing(Path.rename, 2))
         save_as(copy, opened, name="new")
-    names = sorted(aesm2.load(path).name for path in copy.parent.iterdir())
-    assert names == ["new", "run"]
+    (aside,) = copy.parent.iterdir()
+    assert (aside.name, aesm2.load(aside).name) == (".copy.aside", "first")
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(safetensors.torch, "save", failing(safetensors.torch.save, 1))
+        save_as(copy, opened, name="new")
+    assert aesm2.load(copy).name == "first"  # back in its place
     save_as(copy, opened, name="newer")
     assert aesm2.load(copy).name == "newer"
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]

@@ -9,6 +9,7 @@ import sys
 from collections import UserDict
 from typing import Any
 
+import torch
 import typer
 from typer.core import TyperGroup
 
@@ -77,6 +78,14 @@ def main() -> None:
     except typer.TyperException as error:  # a mistyped command or option
         command = getattr(getattr(error, "ctx", None), "command_path", "aesm2")
         say(f"aesm2: {' '.join(error.format_message().split())} See: {command} --help")
+    except UnicodeError:  # most readers and writers of files take names as text
+        say("aesm2: a name among the arguments is no UTF-8 text; rename the file or folder")
+    except (MemoryError, torch.OutOfMemoryError):
+        say("aesm2: out of memory: take a smaller batch or model, fewer rows, or a larger machine")
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # how torch says that main memory is full
+            raise
+        say("aesm2: out of memory: take a smaller batch or model, fewer rows, or a larger machine")
     except OSError as error:  # a full disk, a folder that may not be written
         where = f"{error.filename}: " if error.filename else ""
         say(f"aesm2: {where}{error.strerror or error}")

@@ -10,9 +10,8 @@ import typer
 from aesm2.cli.common import Device, Folder, say
 from aesm2.config import read_config
 from aesm2.data.dataset import Dataset
-from aesm2.errors import InputError
-from aesm2.files import write_atomically
-from aesm2.lab.archive import pack, unpack
+from aesm2.files import read_bytes, require_place, write_atomically
+from aesm2.lab.archive import MOST_BYTES, pack, unpack
 from aesm2.lab.estimate import estimate
 
 
@@ -31,6 +30,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="Zip file to write")],
 ) -> None:
     """Write a checkpoint as one zip file, verified."""
+    require_place(out)
     write_atomically(out, pack(checkpoint))
     say(f"checkpoint: {out}")
 
@@ -40,9 +40,5 @@ def import_command(
     out: Annotated[Path, typer.Argument(help="Folder to make, e.g. checkpoints/mine")],
 ) -> None:
     """Unpack a checkpoint into a new folder, which is there verified or not at all."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
-    opened = unpack(content, out)
+    opened = unpack(read_bytes(file, MOST_BYTES), out)
     say(f"checkpoint: {opened.path}")

@@ -1,5 +1,6 @@
 """Commands on models: train, evaluate, trace, info, selfcheck."""
 
+import contextlib
 import os
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.data.encoder import require_columns
 from aesm2.data.scenarios import OVERALL
 from aesm2.errors import InputError
+from aesm2.files import require_place, settle
 from aesm2.inference import CHUNK
 from aesm2.plots.style import provenance
 from aesm2.selfcheck import selfcheck
@@ -155,26 +157,25 @@ def trace_command(
     if frame.empty:
         raise InputError(f"{data}: no rows to trace")
     source = {"checkpoint": opened.hash, "data": provenance(opened.description)}
-    part, writer = out.with_name(f".{out.name}.part"), None
+    require_place(out)
+    part = out.with_name(f".{out.name}.part")
     try:
-        starts = range(0, len(frame), CHUNK)
-        for start in tqdm(starts, unit="chunk", file=sys.stderr, leave=False):
-            lines = opened.trace(frame.iloc[start : start + CHUNK]).to_frame()
-            table = pa.Table.from_pandas(lines, preserve_index=False)
-            if writer is None:
-                schema = table.schema.with_metadata({**(table.schema.metadata or {}), **source})
-                writer = pq.ParquetWriter(part, schema)
-            writer.write_table(table.cast(schema))
-        if writer is not None:
-            writer.close()
-        part.replace(out)
+        with part.open("wb") as file, contextlib.ExitStack() as stack:
+            writer = None
+            starts = range(0, len(frame), CHUNK)
+            for start in tqdm(starts, unit="chunk", file=sys.stderr, leave=False):
+                lines = opened.trace(frame.iloc[start : start + CHUNK]).to_frame()
+                table = pa.Table.from_pandas(lines, preserve_index=False)
+                if writer is None:
+                    schema = table.schema.with_metadata({**(table.schema.metadata or {}), **source})
+                    writer = stack.enter_context(pq.ParquetWriter(file, schema))
+                writer.write_table(table.cast(schema))
+        settle(part, out)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise InputError(f"{out}: cannot be written: {reason}") from None
     finally:
-        if writer is not None:
-            writer.close()
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     say(f"{len(frame):,} rows traced into {out}")
 
 

@@ -7,6 +7,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aesm2.errors import InputError, nearest
+from aesm2.files import read_text
+
+MOST_BYTES = 16 << 20  # of a TOML file: what people write is a thousand times smaller
 
 
 class Strict(BaseModel):
@@ -54,11 +57,10 @@ def _models_in(annotation: Any) -> set[type[BaseModel]]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; InputError names the file and the line that does not parse."""
+    text = read_text(path, "TOML", MOST_BYTES)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise InputError(f"{path}: not valid TOML: nested too deeply") from None
+    except ValueError as error:  # broken, or a number of thousands of digits
         raise InputError(f"{path}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None

@@ -22,6 +22,7 @@ from aesm2.data.encoder import as_text, require_columns
 from aesm2.data.history import history_columns
 from aesm2.data.tables import read_table
 from aesm2.errors import InputError
+from aesm2.files import read_text
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -41,7 +42,7 @@ class Dataset:
         path = Path(path)
         description = read_description(path)
         file = path / DESCRIPTION if path.is_dir() else path
-        return Dataset(description, file.read_text(encoding="utf-8"), file.parent)
+        return Dataset(description, read_text(file, "TOML"), file.parent)
 
     def frame(self) -> pd.DataFrame:
         """Read all rows, joined and with history, kept ones only, and a column `split`.

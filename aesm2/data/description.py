@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from aesm2.config import Strict, parse, read_toml
 from aesm2.errors import InputError, nearest
+from aesm2.files import exists
 
 DESCRIPTION = "dataset.toml"
 RESERVED = frozenset({"all", "impressions", "path", "split", "task"})  # tables of results use them
@@ -146,7 +147,7 @@ class History(Strict):
     name: Name
     keys: tuple[str, ...] = Field(min_length=1)
     outcomes: tuple[str, ...] = ()
-    delay: float = Field(0, ge=0)
+    delay: float = Field(0, ge=0, le=2**53)  # beyond, whole numbers are not told apart
     smoothing: float = Field(10.0, gt=0)
 
     @property
@@ -317,8 +318,8 @@ class Description(Strict):
 
 def read_description(path: Path) -> Description:
     """Read `dataset.toml`, or the one in the folder `path`; InputError names key and remedy."""
-    file = path / DESCRIPTION if path.is_dir() else path
-    if not file.exists():
+    file = path / DESCRIPTION if exists(path) and path.is_dir() else path
+    if not exists(file):
         raise InputError(
             f"{path}: no dataset description here; `aesm2 describe TABLE` drafts a dataset.toml"
         )

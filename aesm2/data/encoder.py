@@ -1,5 +1,6 @@
 """From a data frame to a Batch: vocabularies, edges and scales learnt from the training split."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,12 +158,18 @@ class Encoder:
 
     @staticmethod
     def from_json(description: Description, values: dict[str, Any]) -> "Encoder":
-        """Rebuild an encoder from `to_json`."""
+        """Rebuild an encoder from `to_json`; InputError where it is not of this description."""
+        if not isinstance(values, dict):
+            raise InputError("not what an encoder wrote")
+        kinds = {"categories": "categorical", "edges": "numeric"}
+        for part, kind in kinds.items():
+            wanted = [n for n, feature in description.fields.items() if feature.kind == kind]
+            _require_learnt(values.get(part), part, wanted)
         return Encoder(
             description,
             {name: tuple(v) for name, v in values["categories"].items()},
-            {name: tuple(v) for name, v in values["edges"].items()},
-            {name: Scaling(**own) for name, own in values.get("scaling", {}).items()},
+            {name: tuple(map(float, v)) for name, v in values["edges"].items()},
+            _read_scaling(values.get("scaling", {}), description),
         )
 
     def _values(self, name: str) -> int:
@@ -180,6 +187,43 @@ class Encoder:
         known = self._index[name].get_indexer(pd.Index(_texts(values), dtype=object))
         table = np.append(np.where(known < 0, UNSEEN, known + FIRST_VALUE), MISSING)
         return table[codes]
+
+
+def _require_learnt(found: Any, part: str, wanted: list[str]) -> None:
+    """Raise InputError unless every wanted feature, and no other, has values in rising order."""
+    if not isinstance(found, dict) or found.keys() != set(wanted):
+        raise InputError(f"{part} are not of the features that the description has")
+    for name, values in found.items():
+        if not isinstance(values, list) or not all(_fits(value, part) for value in values):
+            raise InputError(f"{part} of '{name}' are no list of {_KINDS[part]}")
+        if any(low >= high for low, high in itertools.pairwise(values)):
+            raise InputError(f"{part} of '{name}' are not in rising order")
+
+
+def _read_scaling(found: Any, description: Description) -> dict[str, Scaling]:
+    """Rebuild the scales; InputError unless they are of the features described so, and finite."""
+    wanted = {n: own.scale for n, own in description.fields.items() if own.scale is not None}
+    if not isinstance(found, dict) or found.keys() != wanted.keys():
+        raise InputError("scaling is not of the features that the description has")
+    for name, own in found.items():
+        if not isinstance(own, dict) or own.keys() != set(Scaling._fields):
+            raise InputError(f"scaling of '{name}' is not of this version")
+        whole = all(_fits(own[key], "scaling") for key in ("mean", "deviation"))
+        if not whole or own["deviation"] <= 0 or not isinstance(own["missing"], bool):
+            raise InputError(f"scaling of '{name}' are no finite mean and deviation")
+        if own["scale"] != wanted[name]:
+            raise InputError(f"scaling of '{name}' is {own['scale']!r}, not '{wanted[name]}'")
+    return {name: Scaling(**own) for name, own in found.items()}
+
+
+_KINDS = {"categories": "texts", "edges": "finite numbers"}
+
+
+def _fits(value: Any, part: str) -> bool:
+    if part == "categories":
+        return isinstance(value, str)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= np.finfo(np.float64).max
 
 
 def require_columns(frame: pd.DataFrame, columns: list[str] | tuple[str, ...], what: str) -> None:

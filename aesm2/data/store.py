@@ -12,7 +12,7 @@ import numpy as np
 from aesm2.data.dataset import SPLITS, Dataset, rows_of
 from aesm2.data.encoder import encode_scenario, read_labels, require_columns
 from aesm2.errors import InputError
-from aesm2.files import sha256
+from aesm2.files import exchange, sha256
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ def save(
             (part / name).write_bytes(content)
         dataset = Dataset.open(part)
         rows = check(dataset) if read else {}
-        before = _give_way(folder, again)
-        part.rename(folder)
+        before = _take_place(part, folder, again)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:
@@ -67,16 +66,21 @@ def save(
     return Saved(folder, digests, rows, before)
 
 
-def _give_way(folder: Path, again: Saved | None) -> Path | None:
-    """Move what is in a folder aside; return where a dataset that was replaced is kept."""
-    if again is not None:
-        shutil.rmtree(folder)
-        return again.before
+def _take_place(part: Path, folder: Path, again: Saved | None) -> Path | None:
+    """Put a new dataset into its place; return where one that it replaced is kept.
+
+    What is replaced trades places with the new one first, so that there always is one.
+    """
     if not folder.exists():
-        return None
+        part.rename(folder)
+        return again.before if again is not None else None
+    exchange(part, folder)
+    if again is not None:
+        shutil.rmtree(part)
+        return again.before
     before = _beside(folder, "before")
     shutil.rmtree(before, ignore_errors=True)
-    return folder.rename(before)
+    return part.rename(before)
 
 
 def undo(saved: Saved) -> None:
@@ -88,9 +92,11 @@ def undo(saved: Saved) -> None:
         raise InputError(f"{saved.folder}: is not there any more")
     _require_untouched(saved)
     gone = _beside(saved.folder, "part")
-    saved.folder.rename(gone)
     if saved.before is not None and saved.before.exists():
-        saved.before.rename(saved.folder)
+        exchange(saved.before, saved.folder)
+        saved.before.rename(gone)
+    else:
+        saved.folder.rename(gone)
     shutil.rmtree(gone)
 
 

@@ -1,14 +1,26 @@
 """Tables as files: parquet, a folder of parquet, and CSV however it separates its values."""
 
+import csv
 import re
-from io import BytesIO
+from collections import Counter
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset as ds
 
+from aesm2.data.room import (
+    CSV_GROWTH,
+    decoded,
+    require_columns_bounded,
+    require_room,
+    stored_values,
+    texts_of,
+)
 from aesm2.errors import InputError
+from aesm2.files import exists
 
 SEPARATORS = ",;\t|"
 HEAD = 2**16  # bytes of a CSV file that tell how it is written
@@ -16,18 +28,35 @@ PARQUET, CSV = (".parquet", ".pq"), (".csv", ".tsv")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV or parquet table, or a folder of parquet; InputError says what is wrong."""
+    """Read a CSV or parquet table, or a folder of parquet; InputError says what is wrong.
+
+    What would not fit into memory is refused before it is read.
+    """
     path = Path(path)
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{path}: no such file")
+    if not path.is_dir() and not path.is_file():
+        raise InputError(f"{path}: not a file, but a device or the like")
     try:
         if is_parquet(path):
-            return plain(parquet(path).to_table().to_pandas())
+            return plain(_whole(path).to_pandas())
         if path.suffix.lower() in CSV:
+            require_room(CSV_GROWTH * path.stat().st_size)
             return read_csv(path.read_bytes())
+    except MemoryError:
+        raise InputError(f"{path}: is larger than memory; take fewer rows or columns") from None
     except Exception as error:  # every reader has exceptions of its own
         raise unreadable(path, error) from None
     raise InputError(f"{path}: not a table this reads: expected .parquet, .csv or .tsv")
+
+
+def _whole(path: Path) -> pa.Table:
+    """Read a parquet file or folder whole, texts by way of dictionaries; see `room.decoded`."""
+    found = parquet(path)
+    require_columns_bounded(len(found.schema))
+    require_room(stored_values(own.metadata for own in found.get_fragments()))
+    texts = ds.ParquetFileFormat(dictionary_columns=texts_of(found.schema))
+    return decoded(parquet(path, texts).to_table(), found.schema)
 
 
 def is_parquet(path: Path) -> bool:
@@ -35,12 +64,12 @@ def is_parquet(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in PARQUET
 
 
-def parquet(path: Path) -> ds.Dataset:
+def parquet(path: Path, form: str | ds.ParquetFileFormat = "parquet") -> ds.Dataset:
     """Open a parquet file or folder without reading rows; folders `key=value` are columns."""
     if not path.is_dir():
-        return ds.dataset(path, format="parquet")
+        return ds.dataset(path, format=form)
     files = [str(file) for file in parquet_files(path)]
-    return ds.dataset(files, format="parquet", partitioning="hive", partition_base_dir=str(path))
+    return ds.dataset(files, format=form, partitioning="hive", partition_base_dir=str(path))
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -49,19 +78,52 @@ def parquet_files(folder: Path) -> list[Path]:
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Number the rows, name the columns by text: a parquet file may carry an index of its own."""
+    """Number the rows, name the columns by text: a parquet file may carry an index of its own.
+
+    Raises InputError for two columns of one name.
+    """
     unnamed = all(name is None for name in frame.index.names)
-    return frame.reset_index(drop=unnamed).rename(columns=str)
+    frame = frame.reset_index(drop=unnamed).rename(columns=str)
+    _require_once(list(frame.columns))
+    return frame
 
 
 def read_csv(content: bytes, rows: int | None = None) -> pd.DataFrame:
-    """Read CSV text in UTF-8, or its first `rows`, in the form that its first lines show."""
-    form = csv_form(content[:HEAD].decode("utf-8-sig", errors="ignore"))
+    """Read CSV text in UTF-8, or its first `rows`, in the form that its first lines show.
+
+    Raises InputError where pandas would read something else than the file says: a column's name
+    twice, more values than names, zero bytes.
+    """
+    head = content[:HEAD].decode("utf-8-sig", errors="ignore")
+    form = csv_form(head)
+    if b"\0" in content:
+        raise InputError("holds zero bytes, which no text has")
+    _check_header(content, form["sep"])
     frame: pd.DataFrame = pd.read_csv(BytesIO(content), low_memory=False, nrows=rows, **form)
     if form["decimal"] == ",":  # pandas leaves it where a column also holds markers such as "?"
         texts = frame.select_dtypes(["object", "string"])
         frame[texts.columns] = texts.replace(r"^\s*(-?\d+),(\d+)\s*$", r"\1.\2", regex=True)
     return frame
+
+
+def _check_header(content: bytes, separator: str) -> None:
+    """Look at the header and the first row, from which pandas concludes what the columns are."""
+    text = TextIOWrapper(BytesIO(content), "utf-8-sig", errors="replace", newline="")
+    try:
+        records = (record for record in csv.reader(text, delimiter=separator) if record)
+        names, first = next(records, []), next(records, [])
+    except csv.Error as error:
+        raise InputError(f"its header or first row cannot be read: {error}") from None
+    require_columns_bounded(len(names))
+    _require_once([name for name in names if name])
+    if len(first) > len(names):  # pandas would take the first values for names of the rows
+        raise InputError("the rows have more values than the header has columns")
+
+
+def _require_once(names: list[str]) -> None:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"the column '{twice}' is there twice")
 
 
 def csv_form(head: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from aesm2.errors import InputError
-from aesm2.files import read_json, write_atomically
+from aesm2.evidence.stored import check_manifest, read_stored
+from aesm2.files import read_json, replaced, write_atomically
 from aesm2.machine import place
 
 FORMAT = 1
@@ -47,34 +48,34 @@ def read_evidence(folder: Path) -> Evidence:
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{folder / MANIFEST}: not evidence of this version; compute it again")
-    tables = {}
-    for name in manifest["tables"]:
-        try:
-            tables[name] = pd.read_parquet(folder / f"{name}.parquet")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder / name}.parquet: cannot be read: {error}") from None
+    check_manifest(manifest, folder / MANIFEST)
+    tables = {name: read_stored(folder, name) for name in manifest["tables"]}
+    if not tables:
+        raise InputError(f"{folder / MANIFEST}: no tables yet; `aesm2 compare` computes some")
     return Evidence(folder, manifest, tables)
 
 
 def add_tables(
     folder: Path, about: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], command: str
 ) -> None:
-    """Write tables into a folder of evidence, replacing those of the same names.
+    """Write tables into a folder of evidence, replacing those of the same names, all at once.
 
     about: name, dataset and study, which must be those the folder has already, if it is one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     manifest: dict[str, Any] = {"format": FORMAT, **about, "tables": {}}
     if (folder / MANIFEST).exists():
         old = read_json(folder / MANIFEST)
+        if not isinstance(old, dict) or not isinstance(old.get("tables"), dict):
+            raise InputError(f"{folder / MANIFEST}: not evidence; name another folder")
         if old.get("rows") != about["rows"]:
             raise InputError(
                 f"{folder}: holds evidence of other rows; name another folder, or delete it"
             )
         manifest["tables"] = old["tables"]
-    for name, table in tables.items():
-        part = folder / f".{name}.parquet.part"
-        table.to_parquet(part, index=False, compression="zstd")
-        part.replace(folder / f"{name}.parquet")
-        manifest["tables"][name] = place() | {"command": command, "lines": len(table)}
-    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    with replaced(folder, kept=True) as part:
+        for name, table in tables.items():
+            with (part / f"{name}.parquet").open("wb") as file:
+                table.to_parquet(file, index=False, compression="zstd")
+            manifest["tables"][name] = place() | {"command": command, "lines": len(table)}
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        write_atomically(part / MANIFEST, text + "\n")

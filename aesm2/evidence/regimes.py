@@ -25,8 +25,9 @@ from aesm2.evidence.cells import Store
 from aesm2.evidence.comparison import final_runs, lines_of, search
 from aesm2.evidence.measures import WEIGHTED
 from aesm2.evidence.rows import encode_rows
+from aesm2.evidence.stored import check_map, read_stored
 from aesm2.evidence.study import Study
-from aesm2.files import read_json, write_atomically
+from aesm2.files import read_json, replaced, write_atomically
 from aesm2.machine import place
 from aesm2.simulation.presets import Dials, Preset, SimulatedLevel, Traffic
 from aesm2.simulation.write import FEWEST, simulate
@@ -185,15 +186,14 @@ class Map:
 
 
 def save_map(folder: Path, plan: Regimes, lines: pd.DataFrame, command: str) -> None:
-    """Write a regime map into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{LINES}.part"
-    lines.to_parquet(part, index=False, compression="zstd")
-    part.replace(folder / LINES)
+    """Write a regime map into a folder, whole or not at all."""
     values = {"format": FORMAT, "plan": plan.model_dump(mode="json")}
     made = place() | {"command": command, "lines": len(lines)}
     text = json.dumps(values | {"made": made}, indent=1, ensure_ascii=False)
-    write_atomically(folder / MANIFEST, text + "\n")
+    with replaced(folder, kept=True) as part:
+        with (part / LINES).open("wb") as file:
+            lines.to_parquet(file, index=False, compression="zstd")
+        write_atomically(part / MANIFEST, text + "\n")
 
 
 def read_map(folder: Path) -> Map:
@@ -201,10 +201,8 @@ def read_map(folder: Path) -> Map:
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{folder / MANIFEST}: no regime map of this version; compute it again")
-    try:
-        lines = pd.read_parquet(folder / LINES)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / LINES}: cannot be read: {error}") from None
+    check_map(manifest, folder / MANIFEST)
+    lines = read_stored(folder, LINES.removesuffix(".parquet"))
     made = manifest["made"]
     return Map(manifest["plan"], f"{made['command']}; commit {made['commit']}; {made['machine']}",
                lines)  # fmt: skip

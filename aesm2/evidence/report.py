@@ -1,12 +1,14 @@
 """A folder of evidence in words and tables, as Markdown: what `aesm2 report` prints."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from aesm2.data.scenarios import OVERALL, PATH
+from aesm2.errors import InputError
 from aesm2.evidence.ablation import FULL
 from aesm2.evidence.comparison import REFERENCES
 from aesm2.evidence.folder import Evidence
@@ -32,7 +34,27 @@ def report(evidence: Evidence) -> str:
     """Write the standings, their tests, the ablation, the transfer and the replay of a study.
 
     Parts whose tables are missing are left out, and a transfer too wide for a page.
+    Raises InputError where the tables do not fit together.
     """
+    with _fitting(f"{evidence.path}"):
+        return _report(evidence)
+
+
+@contextlib.contextmanager
+def _fitting(where: str) -> Iterator[None]:
+    """Say of tables that do not fit together that they do not, whatever shows it first."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{where}: its tables do not fit together ({type(error).__name__}: {error}); compute"
+            " them again"
+        ) from None
+
+
+def _report(evidence: Evidence) -> str:
     tables, parts = evidence.tables, [_about(evidence)]
     if "runs" in tables:
         parts += _bench(tables["runs"], tables.get("comparisons"))
@@ -119,7 +141,15 @@ def _overall(comparisons: pd.DataFrame, reference: str) -> str:
 
 
 def regimes_report(found: Map) -> str:
-    """Write a regime map: how often AESM² is ahead, and its lead at every point."""
+    """Write a regime map: how often AESM² is ahead, and its lead at every point.
+
+    Raises InputError where its lines do not fit together.
+    """
+    with _fitting("the regime map"):
+        return _regimes(found)
+
+
+def _regimes(found: Map) -> str:
     counts = [
         [variant_title(line["baseline"]) or "the best of them", str(line["points"]),
          str(line["ahead"]), str(line["behind"]), f"{line['lead']:+.2f}"]

@@ -4,14 +4,13 @@ import contextlib
 import io
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from aesm2.checkpoint import CARD, MANIFEST, REQUIRED, Checkpoint, load
 from aesm2.errors import InputError
-from aesm2.files import write_atomically
+from aesm2.files import DAMAGES, copy_folder, exists, write_atomically
 from aesm2.lab.queue import NAME
 
 FILES = {MANIFEST, CARD, *REQUIRED}
@@ -36,7 +35,7 @@ def unpack(content: bytes, folder: Path) -> Checkpoint:
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-    except zipfile.BadZipFile:
+    except DAMAGES:
         raise InputError("this is no zip file, or a damaged one") from None
     with archive, _new(folder) as part:
         entries = archive.infolist()
@@ -49,7 +48,7 @@ def unpack(content: bytes, folder: Path) -> Checkpoint:
             )
         left = MOST_BYTES
         for entry in entries:
-            with archive.open(entry) as source, (part / entry.filename).open("wb") as target:
+            with _opened(archive, entry) as source, (part / entry.filename).open("wb") as target:
                 while chunk := _read(source, entry.filename):
                     left -= len(chunk)
                     if left < 0:
@@ -63,7 +62,7 @@ def promote(checkpoint: Path, folder: Path, notes: str = "") -> Checkpoint:
     """Copy a run's checkpoint to where the app finds it, with notes at the head of its card."""
     load(checkpoint, "cpu")
     with _new(folder) as part:
-        shutil.copytree(checkpoint, part, dirs_exist_ok=True)
+        copy_folder(checkpoint, part)
         card = part / CARD
         if notes.strip() and card.exists():
             head, line, rest = card.read_text(encoding="utf-8").partition("\n")
@@ -80,9 +79,10 @@ def _new(folder: Path) -> Iterator[Path]:
             f"'{folder.name}' is no name for a checkpoint: up to 64 letters, digits, dots, dashes"
             " and underscores, the first a letter or digit"
         )
-    if folder.exists():
+    if exists(folder):
         raise InputError(f"{folder}: exists already; choose another name")
     part = folder.with_name(f".{folder.name}.part")
+    missing = [parent for parent in folder.parents if not parent.exists()]
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
@@ -90,10 +90,20 @@ def _new(folder: Path) -> Iterator[Path]:
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        for parent in missing:
+            with contextlib.suppress(OSError):  # it is not empty: all went well
+                parent.rmdir()
+
+
+def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return archive.open(entry)
+    except DAMAGES as error:
+        raise InputError(f"the archive is damaged at '{entry.filename}': {error}") from None
 
 
 def _read(source: IO[bytes], name: str) -> bytes:
     try:
         return source.read(1 << 20)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, zlib.error) as error:
+    except DAMAGES as error:
         raise InputError(f"the archive is damaged at '{name}': {error}") from None

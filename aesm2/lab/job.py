@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aesm2.config import Config, Strict, parse
+from aesm2.errors import InputError
 from aesm2.files import read_json, write_atomically
 from aesm2.lock import holder
 from aesm2.training.run import LOCK, Position, Run
@@ -95,8 +96,11 @@ class Job:
     def outcome(self) -> Mapping[str, Any]:
         """Return the code the last process ended with and its last words; empty if none ended."""
         file = self.folder / OUTCOME
-        found: dict[str, Any] = read_json(file) if file.exists() else {}
-        return found
+        found: Any = read_json(file) if file.exists() else {}
+        code = found.get("code", 0) if isinstance(found, dict) else None
+        if not isinstance(code, int) or not isinstance(found.get("said", ""), str):
+            raise InputError(f"{file}: not what a worker noted; delete it and resume")
+        return dict(found)
 
     def end(self, code: int) -> None:
         """Note how a process ended: its exit code, negative for a signal."""

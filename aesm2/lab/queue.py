@@ -18,7 +18,7 @@ from typing import Any
 
 from aesm2.config import Config
 from aesm2.errors import InputError
-from aesm2.files import from_trash, to_trash, write_atomically
+from aesm2.files import copy_folder, from_trash, replaced, to_trash, write_atomically
 from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
 from aesm2.lock import holder, holding
 
@@ -36,6 +36,8 @@ class Lab:
         """Return the runs in the order of their tickets."""
         found = []
         for file in self.root.glob(f"*/{JOB}"):
+            if not NAME.fullmatch(file.parent.name):  # hidden: one in the making
+                continue
             with contextlib.suppress(InputError):  # one that vanishes just now, or is broken
                 job = Job(file.parent)
                 found.append((job.order().ticket, job.name, job))
@@ -59,13 +61,14 @@ class Lab:
             )
         job = Job(self.root / name)
         with holding(self.root / QUEUE_LOCK, wait=True):
-            try:
-                job.folder.mkdir(parents=True)
-            except FileExistsError:
-                raise InputError(f"there is a run '{name}' already; choose another name") from None
-            write_atomically(job.folder / PLAN, config.model_dump_json(indent=2))
-            job.put(Order(dataset=str(dataset.resolve()), device=device, ticket=self._ticket(),
-                          notes=notes))  # fmt: skip
+            if job.folder.exists():
+                raise InputError(f"there is a run '{name}' already; choose another name")
+            order = Order(
+                dataset=str(dataset.resolve()), device=device, ticket=self._ticket(), notes=notes
+            )
+            with replaced(job.folder) as part:  # seen by the others with its order, or not at all
+                write_atomically(part / PLAN, config.model_dump_json(indent=2))
+                Job(part).put(order)
         return job
 
     def wish(self, job: Job, wish: Wish) -> None:
@@ -108,8 +111,7 @@ class Lab:
                 raise InputError(f"'{name}' is taken, or is no name for a run")
             part = self.root / f".{name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            left_out = shutil.ignore_patterns("checkpoint", "halt", "tensorboard", ".*")
-            shutil.copytree(job.folder, part, ignore=left_out)
+            copy_folder(job.folder, part, ("checkpoint", "halt", "tensorboard", ".*"))
             branched = Job(part)
             if best:
                 branched.run.rewind()

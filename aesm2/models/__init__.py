@@ -19,6 +19,7 @@ from aesm2.config import (
 from aesm2.data.schema import Schema
 from aesm2.models.aesm2 import AESM2
 from aesm2.models.aitm import AITM
+from aesm2.models.bounded import MOST, TooLarge, bounded
 from aesm2.models.cross_stitch import CrossStitch
 from aesm2.models.dselect_k import DSelectK
 from aesm2.models.esmm import ESMM
@@ -34,7 +35,7 @@ from aesm2.models.star import STAR
 
 __all__ = [
     "AESM2", "AITM", "ESMM", "MLP", "PLE", "STAR", "CrossStitch", "DSelectK", "HMoE", "HardSharing",
-    "MMoE", "Model", "Output", "PEPNet", "ParallelDNN", "Schema", "build",
+    "MMoE", "Model", "Output", "PEPNet", "ParallelDNN", "Schema", "TooLarge", "build",
 ]  # fmt: skip
 
 Model = (
@@ -43,8 +44,16 @@ Model = (
 )  # fmt: skip
 
 
-def build(config: ModelConfig, schema: Schema) -> Model:
-    """Build the model that `config` describes for a dataset of shape `schema`."""
+def build(config: ModelConfig, schema: Schema, most: int = MOST) -> Model:
+    """Build the model that `config` describes for a dataset of shape `schema`.
+
+    most: numbers it may hold. Raises TooLarge, an InputError, before more are allocated.
+    """
+    with bounded(most, f"this '{config.name}' for {len(schema.fields)} features"):
+        return _build(config, schema)
+
+
+def _build(config: ModelConfig, schema: Schema) -> Model:
     match config:
         case AESM2Config():
             return AESM2(config, schema)

@@ -3,18 +3,17 @@
 import io
 import json
 import zipfile
-import zlib
 
 from pydantic import ValidationError
 
 from aesm2.config import Strict
 from aesm2.errors import InputError
+from aesm2.files import DAMAGES
 from aesm2.report.figures import read_figure
 from aesm2.report.pin import MOST_BYTES, MOST_CELLS, Pin, Report, pin_id
 
 FORMAT = 1
 NAME = "report.json"  # in a ZIP
-DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 LARGEST_FILE = 2 * MOST_BYTES
 
 
@@ -71,14 +70,7 @@ def _unzipped(content: bytes, where: str) -> bytes:
             return file.read(LARGEST_FILE + 1)
     except KeyError:
         raise InputError(f"{where}: a ZIP without {NAME}, so not one of this app") from None
-    except (
-        zipfile.BadZipFile,
-        EOFError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        zlib.error,
-    ) as error:
+    except DAMAGES as error:
         raise InputError(f"{where}: a damaged ZIP: {error}") from None
 
 

@@ -50,7 +50,8 @@ def saturation(lines: Sequence[Mapping[str, Any]], specs: Sequence[LayerSpec]) -
     """
     found = []
     for spec in specs:
-        read = [(int(line["step"]), _read(line, spec)) for line in lines]
+        stepped = [line for line in lines if isinstance(line.get("step"), int)]
+        read = [(int(line["step"]), _read(line, spec)) for line in stepped]
         known = [(step, masks) for step, masks in read if masks is not None]
         known = [(step, masks) for step, masks in known if masks.shape == known[-1][1].shape]
         for step, masks in known:

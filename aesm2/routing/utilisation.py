@@ -4,6 +4,8 @@ Axes: T targets (the tasks in a task layer, 1 in a scenario layer); P paths (fin
 scenarios, see `data.scenarios`); n experts.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,19 +81,32 @@ class Utilisation:
     def from_json(
         schema: Schema, specs: tuple[LayerSpec, ...], values: dict[str, Any]
     ) -> "Utilisation":
-        """Rebuild what `to_json` gave."""
+        """Rebuild what `to_json` gave; InputError where it is not of these layers and scenarios."""
+        paths = math.prod(len(level) for level in schema.levels)
         layers = []
         for spec in specs:
-            counts = values["layers"][spec.name]
-            layers.append(
-                LayerUtilisation(
-                    spec,
-                    np.array(counts["specific"], np.int64),
-                    np.array(counts["shared"], np.int64),
-                    np.array(counts["weight"], np.float64),
-                )
+            shape = (len(spec.gates) if spec.kind == "task" else 1, paths, spec.experts)
+            specific, shared, weight = (
+                _stored(values, shape, "layers", spec.name, kind)
+                for kind in ("specific", "shared", "weight")
             )
-        return Utilisation(schema, np.array(values["rows"], np.int64), tuple(layers))
+            counts = specific.astype(np.int64), shared.astype(np.int64)
+            layers.append(LayerUtilisation(spec, *counts, weight))
+        rows = _stored(values, (paths,), "rows")
+        return Utilisation(schema, rows.astype(np.int64), tuple(layers))
+
+
+def _stored(values: Any, shape: tuple[int, ...], *path: str) -> np.ndarray:
+    """Read an array of numbers from plain data."""
+    for key in path:
+        values = values.get(key) if isinstance(values, Mapping) else None
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(0)
+    if array.shape != shape or not (np.abs(array) < 2**53).all():
+        raise InputError(f"{'.'.join(path)} are not counts of shape {shape}")
+    return array
 
 
 def utilisation(model: Model, batch: Batch) -> Utilisation:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict, Field
 
+from aesm2.config import Strict, parse
 from aesm2.data.encoder import require_columns
 from aesm2.data.tables import read_table
 from aesm2.errors import InputError
-from aesm2.files import read_json
+from aesm2.files import exists, read_json
 from aesm2.simulation.presets import Preset
 from aesm2.simulation.world import World
 from aesm2.simulation.write import TRUTH
@@ -64,12 +66,29 @@ def read_planted(
 def read_world(folder: Path) -> World:
     """Make the world again that a simulated folder was drawn from; InputError where it is none."""
     structure = read_structure(folder)
-    return World.make(Preset.model_validate(structure["preset"]), structure["seed"])
+    preset = parse(Preset, structure["preset"], f"{folder / TRUTH}: preset")
+    return World.make(preset, structure["seed"])
+
+
+class _Structure(Strict):
+    """What is read back of truth.json; the rest is for people."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    preset: dict[str, Any]
+    seed: int = Field(ge=0)
+    distance: list[list[float]]
+    paths: list[list[str]]
 
 
 def read_structure(folder: Path) -> dict[str, Any]:
-    """Read truth.json of a simulated folder; InputError where there is none."""
-    if not (folder / TRUTH).exists():
+    """Read truth.json of a simulated folder; InputError where there is none, or another file."""
+    file = folder / TRUTH
+    if not exists(file):
         raise InputError(f"{folder}: no {TRUTH} here; `aesm2 simulate` writes one beside the rows")
-    structure: dict[str, Any] = read_json(folder / TRUTH)
+    structure: dict[str, Any] = read_json(file)
+    found = parse(_Structure, structure, str(file))
+    sizes = {len(found.distance), *map(len, found.distance)}
+    if sizes != {len(found.paths)}:
+        raise InputError(f"{file}: distance is not between its {len(found.paths)} paths")
     return structure

@@ -46,7 +46,7 @@ from aesm2.training.group import ALONE, Group
 from aesm2.training.interrupt import interrupts
 from aesm2.training.meter import Meter, diverged
 from aesm2.training.rows import Rows, Share, read_rows
-from aesm2.training.run import Position, Run
+from aesm2.training.run import STATE, Position, Run, load_weights
 
 Progress: TypeAlias = "tqdm[Any]"
 ORDER, NOISE = 0, 1  # purposes of random numbers
@@ -186,12 +186,13 @@ class _Fit:
             weight_decay=2 * config.l2,  # the gradient of γ‖Θ‖²
             fused=True,
         )
-        tensors = self._load()
+        tensors, file = self._load(), run.folder / STATE
         if tensors:
-            model.load_state_dict(_below("model", tensors))
+            load_weights(model, _below("model", tensors), file)
             if meter := _below("meter", tensors):  # not after `Run.rewind`
+                _require_like(self.meter.state(), meter, file)
                 self.meter.load(meter)
-            _load_optimizer(self.optimizer, _below("optimizer", tensors))
+            _load_optimizer(self.optimizer, _below("optimizer", tensors), file)
         self.objective = group.wrapped(_Objective(model, config))
 
     def run_to_end(
@@ -390,13 +391,31 @@ def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], file: Path
+) -> None:
+    parameters = [own for group in optimizer.param_groups for own in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
-        index, key = name.split(".")
+        index, _, key = name.partition(".")
+        if not index.isdecimal() or int(index) >= len(parameters):
+            raise InputError(f"{file}: 'optimizer.{name}' is of no weight of the model")
         states.setdefault(int(index), {})[key] = value
+    for number, state in states.items():
+        like = {"exp_avg": parameters[number], "exp_avg_sq": parameters[number]}
+        _require_like({"step": torch.zeros(()), **like}, state, file)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def _require_like(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: Path) -> None:
+    """Raise InputError where stored tensors are not of the shapes and kinds they should be."""
+    for key in sorted({*expected, *found}):
+        own = found.get(key)
+        if key not in expected or own is None or own.shape != expected[key].shape:
+            raise InputError(f"{file}: '{key}' does not fit the configured model")
+        if own.dtype != expected[key].dtype:
+            raise InputError(f"{file}: '{key}' is {own.dtype}, not {expected[key].dtype}")
 
 
 def _task_weights(config: TrainingConfig, model: Model) -> list[float]:

@@ -18,8 +18,8 @@ resuming, so that a run may be killed at any moment.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,15 @@ from torch import Tensor, nn
 from aesm2.config import Config, parse
 from aesm2.data.description import DESCRIPTION
 from aesm2.errors import InputError
-from aesm2.files import append_line, read_json, read_lines, write_atomically, write_lines
+from aesm2.files import (
+    NOT_PARSED,
+    append_line,
+    read_json,
+    read_lines,
+    read_text,
+    write_atomically,
+    write_lines,
+)
 from aesm2.lock import holding
 
 PRODUCTS = (
@@ -38,7 +46,9 @@ PRODUCTS = (
     "checkpoint",
 )  # fmt: skip
 RECORDS = ("history.jsonl", "utilisation.jsonl", "choices.jsonl")
+KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
 HALT, LOCK, LAUNCH = "halt", ".lock", "launch"
+STATE = "state.safetensors"
 
 
 @dataclass
@@ -181,7 +191,7 @@ class Run:
 
     def check_same_data(self, description: str) -> None:
         """Raise InputError where the dataset description is not the one the run started with."""
-        if (self.folder / DESCRIPTION).read_text(encoding="utf-8") != description:
+        if read_text(self.folder / DESCRIPTION, "text") != description:
             raise InputError(
                 f"{self.folder}: was started with another {DESCRIPTION}; train into a new folder"
             )
@@ -191,32 +201,38 @@ class Run:
         stored = {key: value.cpu().contiguous() for key, value in tensors.items()}
         metadata = {"position": json.dumps(vars(position))}
         content = safetensors.torch.save(stored, metadata)
-        write_atomically(self.folder / "state.safetensors", content)
+        write_atomically(self.folder / STATE, content)
 
     def load_state(self) -> tuple[dict[str, Tensor], Position] | None:
         """Read what `save_state` wrote, None where nothing was, and cut the records to its step."""
-        file = self.folder / "state.safetensors"
+        file = self.folder / STATE
         state, position = None, self.position()
         if position is not None:
-            state = safetensors.torch.load_file(file), position
+            state = read_tensors(file), position
         self.cut(state[1].step if state else 0)
         return state
 
     def cut(self, step: int) -> None:
-        """Drop the records after a step."""
+        """Drop the records after a step; InputError where one tells none."""
         for name in RECORDS:
             lines = read_lines(self.folder / name)
+            if not all(isinstance(line.get("step"), int) for line in lines):
+                raise InputError(
+                    f"{self.folder / name}: a line has no step; train into a new folder"
+                )
             write_lines(self.folder / name, (line for line in lines if line["step"] <= step))
 
     def position(self) -> Position | None:
         """Return where the saved state stands, without its tensors; None where there is none."""
-        file = self.folder / "state.safetensors"
+        file = self.folder / STATE
         try:
             with safe_open(file, framework="pt") as opened:
-                return Position(**json.loads(opened.metadata()["position"]))
+                return _position(json.loads((opened.metadata() or {})["position"]))
         except FileNotFoundError:
             return None
-        except (SafetensorError, KeyError, TypeError) as error:
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
+        except (SafetensorError, KeyError, OSError, *NOT_PARSED) as error:
             raise InputError(f"{file}: not a state of this version: {error}") from None
 
     def save_best(self, model: nn.Module) -> None:
@@ -228,12 +244,41 @@ class Run:
         """Put the best weights into the model; where there are none yet, leave it as it is."""
         file = self.folder / "best.safetensors"
         if file.exists():
-            model.load_state_dict(read_tensors(file))
+            load_weights(model, read_tensors(file), file)
+
+
+def _position(values: Any) -> Position:
+    """Read where a run stands; InputError where it stands nowhere."""
+    kinds = {own.name: KINDS[str(getattr(own.type, "__name__", own.type))]
+             for own in fields(Position)}  # fmt: skip
+    if not isinstance(values, dict) or values.keys() != kinds.keys():
+        raise InputError("its position is not of this version")
+    for name, kind in kinds.items():
+        own = values[name]
+        if not isinstance(own, kind) or isinstance(own, bool) != (kind == (bool,)) or own != own:
+            raise InputError(f"its position says {name} = {own!r}, which cannot be")
+    if min(values["step"], values["best_step"], values["evaluations_since_best"]) < 0:
+        raise InputError("its position is before the beginning")
+    return Position(**values)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Put weights into a model; InputError where they are not its own, or not finite."""
+    shapes = {key: (tuple(own.shape), own.dtype) for key, own in model.state_dict().items()}
+    found = {key: (tuple(own.shape), own.dtype) for key, own in weights.items()}
+    odd = next(
+        (key for key in sorted({*shapes, *found}) if shapes.get(key) != found.get(key)), None
+    )
+    if odd is not None:
+        raise InputError(f"{file}: '{odd}' does not fit the configured model")
+    if not all(own.isfinite().all() for own in weights.values()):
+        raise InputError(f"{file}: holds weights that are not finite")
+    model.load_state_dict(dict(weights))
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
     """Read a safetensors file; InputError where it is none."""
     try:
         return safetensors.torch.load_file(file)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{file}: not a valid safetensors file: {error}") from None

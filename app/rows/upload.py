@@ -3,9 +3,8 @@
 What a file is, is told from its content, never from its name; nothing is unpickled.
 """
 
-import csv
 import hashlib
-from io import BytesIO, StringIO
+from io import BytesIO
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +15,8 @@ from aesm2.checkpoint import Checkpoint
 from aesm2.data.cleaning import cleaned
 from aesm2.data.description import Description
 from aesm2.data.encoder import require_columns
-from aesm2.data.tables import HEAD, csv_form, read_csv
+from aesm2.data.room import decoded, require_columns_bounded, stored_values, texts_of
+from aesm2.data.tables import plain, read_csv
 from aesm2.errors import InputError
 from app import state
 from app.cache import RowSet
@@ -169,12 +169,14 @@ def _uploads() -> dict[str, tuple[str, pd.DataFrame]]:
 
 def _parquet(title: str, content: bytes, most: int) -> pd.DataFrame:
     try:
-        file = pq.ParquetFile(BytesIO(content))
+        schema = pq.read_schema(BytesIO(content))
+        file = pq.ParquetFile(BytesIO(content), read_dictionary=texts_of(schema))
         _require_modest(title, file, most)
-        frame: pd.DataFrame = file.read().to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+        table = decoded(file.read(), schema, 10 * MAX_MEGABYTES * 2**20)
+        frame: pd.DataFrame = plain(table.to_pandas(ignore_metadata=True))
+    except InputError as error:
+        raise InputError(f"{title}: {str(error).removeprefix(f'{title}: ')}") from None
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise InputError(f"{title}: a damaged parquet file: {_first_line(error)}") from None
     return frame
 
@@ -182,7 +184,9 @@ def _parquet(title: str, content: bytes, most: int) -> pd.DataFrame:
 def _require_modest(title: str, file: pq.ParquetFile, most: int) -> None:
     """Refuse what would not fit before any of it is unpacked."""
     about = file.metadata
-    size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    sizes = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    size = max(sizes, stored_values([about]))
+    require_columns_bounded(len(file.schema_arrow))
     if about.num_rows > most:
         raise InputError(f"{title}: {about.num_rows:,} rows; at most {most:,} can be uploaded")
     if size > 10 * MAX_MEGABYTES * 2**20:
@@ -192,18 +196,11 @@ def _require_modest(title: str, file: pq.ParquetFile, most: int) -> None:
 def _csv(title: str, content: bytes, most: int) -> pd.DataFrame:
     text = csv_text(title, content)
     try:
-        frame = read_csv(text.encode(), most + 1)
+        return read_csv(text.encode(), most + 1)
+    except InputError as error:
+        raise InputError(f"{title}: {error}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputError(f"{title}: not a CSV table: {_first_line(error)}") from None
-    if _first_row_is_longer(text):  # pandas would take the first column for the rows' names
-        raise InputError(f"{title}: the rows have more values than the header has columns")
-    return frame
-
-
-def _first_row_is_longer(text: str) -> bool:
-    records = csv.reader(StringIO(text), delimiter=csv_form(text[:HEAD])["sep"])
-    filled = (record for record in records if record)
-    return len(next(filled, [])) < len(next(filled, []))
 
 
 def _first_line(error: Exception) -> str:

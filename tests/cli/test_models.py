@@ -279,12 +279,12 @@ def test_trace_refuses_what_it_cannot_use_and_leaves_nothing(
 ) -> None:
     nowhere = tmp_path / "no" / "trace.parquet"
     assert refused("trace", checkpoint, rows, "--out", nowhere) == (
-        f"{nowhere}: cannot be written: No such file or directory"
+        f"{nowhere}: there is no folder {nowhere.parent}; make it first"
     )
     folder = tmp_path / "folder"
     folder.mkdir()
     assert refused("trace", checkpoint, rows, "--out", folder) == (
-        f"{folder}: cannot be written: Is a directory"
+        f"{folder}: is a folder; name a file in it"
     )
     none = tmp_path / "none.csv"
     pd.read_csv(rows).iloc[:0].to_csv(none, index=False)

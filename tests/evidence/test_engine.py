@@ -26,6 +26,7 @@ from aesm2.metrics import auc
 from aesm2.simulation.presets import PRESETS
 from aesm2.simulation.write import simulate
 from tests import small
+from tests.evidence import made
 
 STUDY = Study(
     models=("aesm2", "mlp"), seeds=2, epochs=2, batch_size=128, search=Search(trials=2)
@@ -181,15 +182,16 @@ def test_summary_by_hand() -> None:
 
 
 def test_evidence_is_added_to_and_never_mixed(tmp_path: Path) -> None:
-    about = {"name": "x", "rows": {"test": 3}}
-    first, second = pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [2.5]})
+    about, first, second = made.ABOUT, made.runs(), made.transfer()
     add_tables(tmp_path / "e", about, {"runs": first}, "aesm2 compare")
+    (tmp_path / "e" / "notes.txt").write_text("mine")
     add_tables(tmp_path / "e", about, {"transfer": second}, "aesm2 transfer")
     opened = read_evidence(tmp_path / "e")
-    assert opened.name == "x"
+    assert opened.name == "hand"
     pd.testing.assert_frame_equal(opened.tables["runs"], first)
     pd.testing.assert_frame_equal(opened.tables["transfer"], second)
     assert opened.made("transfer").startswith("aesm2 transfer; commit ")
+    assert (tmp_path / "e" / "notes.txt").read_text() == "mine"
     with pytest.raises(InputError, match="holds evidence of other rows"):
         add_tables(tmp_path / "e", {"name": "x", "rows": {"test": 4}}, {}, "")
     (tmp_path / "e" / "runs.parquet").write_bytes(b"no parquet")
