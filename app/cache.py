@@ -29,6 +29,7 @@ from aesm2.errors import InputError
 from aesm2.evidence.folder import MANIFEST as EVIDENCE
 from aesm2.evidence.folder import Evidence, read_evidence
 from aesm2.evidence.regimes import MANIFEST as REGIMES
+from aesm2.owner import owner_of
 from aesm2.routing.gates import GateUsage
 from aesm2.routing.gates import gate_usage as compute_gate_usage
 from aesm2.routing.highlights import Highlights
@@ -38,6 +39,9 @@ from aesm2.routing.knockout import knockouts as sweep
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
 from app.background import Background
+from app.metrics import Metrics, TimedLock
+from app.people import who
+from app.people.quotas import Ledger
 
 Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
@@ -50,7 +54,7 @@ class Opened:
     """An open checkpoint and the lock that guards its model."""
 
     checkpoint: Checkpoint
-    lock: threading.Lock
+    lock: TimedLock
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,11 @@ def catalogue() -> dict[str, Path]:
     """Return the checkpoints there are, by id: those shipped, the user's, then those of runs."""
     places = [ROOT / "checkpoints", checkpoint_home()]
     kept = {m.parent.name: m.parent for p in places for m in sorted(p.glob(f"*/{MANIFEST}"))}
-    kept = {name: folder for name, folder in kept.items() if not name.startswith(".")}
+    kept = {
+        name: folder
+        for name, folder in kept.items()
+        if not name.startswith(".") and (name in SHIPPED or who.sees(folder))
+    }
     runs = sorted(ROOT.glob(f"runs/*/checkpoint/{MANIFEST}"))
     return kept | {f"runs/{m.parents[1].name}": m.parent for m in runs}
 
@@ -116,7 +124,8 @@ def checkpoint_home() -> Path:
 def removable() -> dict[str, Path]:
     """Return the checkpoints that the user may remove: those of `checkpoint_home`, not shipped."""
     home = checkpoint_home()
-    return {n: f for n, f in catalogue().items() if f.parent == home and n not in SHIPPED}
+    mine = {n: f for n, f in catalogue().items() if f.parent == home and n not in SHIPPED}
+    return {n: f for n, f in mine.items() if owner_of(f) == who.person().id}
 
 
 def opened(folder: Path, device: str) -> Opened:
@@ -126,7 +135,7 @@ def opened(folder: Path, device: str) -> Opened:
 
 @st.cache_resource(max_entries=6, show_spinner="Opening the checkpoint and verifying its files…")
 def _opened(folder: str, stamp: int, device: str) -> Opened:
-    return Opened(aesm2.load(folder, device), threading.Lock())
+    return Opened(aesm2.load(folder, device), TimedLock(metrics().waited))
 
 
 def rows(checkpoint: Checkpoint, split: SplitName) -> RowSet:
@@ -173,9 +182,10 @@ def data_home() -> Path:
     return next(iter(_named_places()), ROOT / "data")
 
 
-def slices_home() -> Path:
-    """The folder that holds the user's saved slices, one file a dataset."""
-    return data_home() / ".slices"
+def slices_home(own: bool = True) -> Path:
+    """The folder that holds saved slices, one file a dataset; own: of whoever asks alone."""
+    person, shared = who.person().id if own else "", data_home() / ".slices"
+    return shared / person if person else shared
 
 
 def data_places() -> list[Path]:
@@ -255,7 +265,7 @@ def _datasets() -> Iterator[Dataset]:
     """Every dataset of `data_places` that can be opened; a broken one is no business of others."""
     for place in data_places():
         for file in sorted(place.glob("*/dataset.toml")):
-            if not file.parent.name.startswith("."):
+            if not file.parent.name.startswith(".") and who.sees(file.parent):
                 with contextlib.suppress(InputError, OSError):
                     yield _dataset(str(file), file.stat().st_mtime_ns)
 
@@ -388,9 +398,23 @@ def _knockouts(hash_: str, rows_id: str) -> Kept:
 
 
 @st.cache_resource(show_spinner=False)
+def ledger() -> Ledger:
+    """Return the count of the day's uploads, one for the process."""
+    return Ledger()
+
+
+@st.cache_resource(show_spinner=False)
 def background() -> Background:
     """Return the worker of long computations, one for the process."""
-    return Background()
+    return Background(failed=metrics().error)
+
+
+@st.cache_resource(show_spinner=False)
+def metrics() -> Metrics:
+    """Return the counts of the process, which Streamlit serves from now on."""
+    found = Metrics(lambda: background().active())
+    found.serve()
+    return found
 
 
 def found(
