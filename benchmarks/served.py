@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,21 +45,35 @@ class Served(NamedTuple):
 
 @contextlib.contextmanager
 def served(
-    *options: str, script: str = "app/main.py", more: Mapping[str, str] | None = None
+    *options: str,
+    script: str = "app/main.py",
+    more: Mapping[str, str] | None = None,
+    where: Path = ROOT,
+    before: Sequence[str] = (),
 ) -> Iterator[Served]:
     """Serve a Streamlit script, by default the app with a lab of its own, until the block ends.
 
-    options: of Streamlit. more: of its environment.
+    options: of Streamlit. more: of its environment. where: the folder it starts in. before: a
+    command that starts what it is given, as somebody else for one.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
+    command = [
+        *before,
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        script,
+        "--server.port",
+        str(port),
+    ]
     quiet = subprocess.DEVNULL
     with tempfile.TemporaryDirectory(prefix="aesm2-served-") as home:
         own = {"AESM2_LAB": f"{home}/lab", "AESM2_DATA": f"{home}/data"}
         with subprocess.Popen(
-            [*command, *options], cwd=ROOT, env=os.environ | own | dict(more or {}),
+            [*command, *options], cwd=where, env=os.environ | own | dict(more or {}),
             stdout=quiet, stderr=quiet,
         ) as server:  # fmt: skip
             try:

@@ -229,13 +229,13 @@ def test_two_people_on_the_page_see_their_own_runs(
 ) -> None:
     monkeypatch.setattr(Lab, "tend", lambda self: None)
     own = Lab(folder.lab().root)
-    for name, claims in (("hers", ANN), ("his", BOB)):
+    for name, claims in (("anns", ANN), ("bobs", BOB)):
         own.submit(name, small.dataset(), small.config(), "cpu", owner=acting(claims).id)
     monkeypatch.undo()
     monkeypatch.setenv("AESM2_LAB", str(own.root))
     monkeypatch.setenv("AESM2_SERVING", str(serving))
     monkeypatch.setattr(Lab, "tend", lambda self: None)
-    for claims, mine, other in ((ANN, "hers", "his"), (BOB, "his", "hers")):
+    for claims, mine, other in ((ANN, "anns", "bobs"), (BOB, "bobs", "anns")):
         at = entered(start, "views/lab.py", claims)
         shown = at.dataframe[0].value.to_string()
         assert mine in shown
