@@ -55,4 +55,5 @@ def main() -> None:
     st.navigation({"": pages[:1], "See": pages[1:]}, position="top").run()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """A visitor of the app without a browser: Streamlit's own messages over a real web socket."""
 
+import contextlib
 import http.cookiejar
 import random
 import time
@@ -11,7 +12,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-PATIENCE = 60.0  # seconds that one run of a page may take
+PATIENCE = 180.0  # seconds that one run of a page may take
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Page:
 
 
 class Visitor:
-    """One session; `open` and `choose` wait for the run to end and return its seconds."""
+    """One session, until the end of a `with`; each step waits for its run and returns seconds."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -44,24 +45,25 @@ class Visitor:
         opener.open(f"{url}/_stcore/health", timeout=PATIENCE).read()
         cookies = {cookie.name: cookie.value or "" for cookie in jar}
         token = cookies.get("_streamlit_xsrf", "")
-        self._socket = connect(
+        self._end = contextlib.ExitStack()
+        connecting = connect(
             f"ws://{parts.netloc}/_stcore/stream",
             origin=f"http://{parts.netloc}",  # type: ignore[arg-type]
             subprotocols=["streamlit", token] if token else ["streamlit"],  # type: ignore[list-item]
             additional_headers={"Cookie": "; ".join(f"{n}={v}" for n, v in cookies.items())},
             max_size=None, open_timeout=PATIENCE, ping_interval=None, proxy=None,
         )  # fmt: skip
+        self._socket = self._end.enter_context(connecting)
         self._pages: dict[str, str] = {}
         self._widgets: dict[str, str] = {}
         self._query, self._page = "", ""
         self.shown = Page()
-        self.delays: list[tuple[str, float]] = []
 
     def __enter__(self) -> "Visitor":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self._end.close()
 
     def open(self, page: str, query: str = "") -> float:
         """Go to a page by its path, "" for the first."""

@@ -157,7 +157,10 @@ def looked_at(url: str, pages: Sequence[str]) -> Iterator[str]:
         page.on("pageerror", lambda error: said.append(str(error)))
         for path in pages:
             page.goto(f"{url}/{path}")
-            page.wait_for_function(READY)
+            try:
+                until(page, READY)
+            except TimeoutError as error:
+                yield str(error)
             yield from (f"/{path}: {line}" for line in said if not _probe(line, path))
             said.clear()
             if page.locator(".stException").count():
@@ -165,6 +168,15 @@ def looked_at(url: str, pages: Sequence[str]) -> Iterator[str]:
         if not chosen(page, url):
             yield "/: a select box changed nothing"
         browser.close()
+
+
+def until(page: Page, true: str) -> None:
+    """Wait until a function holds on the page; playwright's own way to wait needs eval there."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(true):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{page.url} was never ready")
+        page.wait_for_timeout(100)
 
 
 def _probe(line: str, path: str) -> bool:
@@ -175,11 +187,11 @@ def _probe(line: str, path: str) -> bool:
 def chosen(page: Page, url: str) -> bool:
     """Choose another task; whether the address tells it, which comes back over the socket."""
     page.goto(url)
-    page.wait_for_function(READY)
+    until(page, READY)
     page.locator(".st-key-view-task input").click()
     page.get_by_role("option").first.click()
-    page.wait_for_function("() => new URLSearchParams(location.search).get('task')")
-    page.wait_for_function(READY)
+    until(page, "() => new URLSearchParams(location.search).get('task')")
+    until(page, READY)
     return True
 
 

@@ -21,9 +21,10 @@ from app.people import quotas, who
 from app.people.settings import Quotas, Role, settings
 from app.people.who import Forbidden, Person, Right
 from tests import small
+from tests.app.conftest import MAIN
 from tests.app.test_data import texts
 
-Start = Callable[..., AppTest]
+CLAIMS = who._claims
 ANN = {"is_logged_in": True, "iss": "https://id", "sub": "1", "email": "Ann@shop.example"}
 BOB = ANN | {"sub": "2", "email": "bob@shop.example"}
 EVE = ANN | {"sub": "3", "email": "eve@elsewhere.example"}
@@ -52,11 +53,20 @@ def acting(serving: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     yield be
 
 
-def entered(start: Start, page: str, claims: dict[str, Any]) -> AppTest:
-    """Open a page as somebody."""
-    at = start("")
-    at.user = claims
-    return at.switch_page(page).run()
+Enter = Callable[[str, dict[str, Any]], AppTest]
+
+
+@pytest.fixture
+def enter(small_root: Path, serving: Path, monkeypatch: pytest.MonkeyPatch) -> Enter:
+    """Open a page as somebody: enter("views/lens.py", ANN)."""
+
+    def entered(page: str, claims: dict[str, Any]) -> AppTest:
+        monkeypatch.setattr(cache, "ROOT", small_root)
+        at = AppTest.from_file(MAIN, default_timeout=60)
+        at.user, at.query_params["checkpoint"] = claims, "shop"
+        return at.switch_page(page).run()
+
+    return entered
 
 
 def errors(at: AppTest) -> str:
@@ -138,23 +148,23 @@ def test_in_a_demo_everybody_looks_on(
         ("people = [", "not valid TOML"),
     ],
 )
-def test_bad_settings_let_nobody_in(start: Start, serving: Path, text: str, said: str) -> None:
+def test_bad_settings_let_nobody_in(enter: Enter, serving: Path, text: str, said: str) -> None:
     serving.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=said):
         settings()
-    at = start("")
+    at = enter("views/home.py", {})
     assert "not set up right" in errors(at)
     assert len(at.header) == 0
 
 
-def test_a_viewer_sees_the_pages_and_nothing_else(start: Start, serving: Path) -> None:
+def test_a_viewer_sees_the_pages_and_nothing_else(enter: Enter) -> None:
     for page in ("views/lab.py", "views/own.py"):
-        at = entered(start, page, EVE)
+        at = enter(page, EVE)
         assert "as a viewer you may not" in errors(at)
         assert "Ask an analyst" in errors(at)
         assert not at.file_uploader
         assert not [b for b in at.button if b.label in ("Start", "Open the table", "Simulate")]
-    at = entered(start, "views/lens.py", EVE)
+    at = enter("views/lens.py", EVE)
     assert not at.file_uploader
     assert not at.error
     assert not Lab(folder.lab().root).jobs()
@@ -162,21 +172,21 @@ def test_a_viewer_sees_the_pages_and_nothing_else(start: Start, serving: Path) -
 
 @pytest.mark.parametrize("claims", [{"is_logged_in": False}, ANN | {"email": "x@y.example"}])
 def test_who_is_not_let_in_sees_nothing(
-    start: Start, serving: Path, monkeypatch: pytest.MonkeyPatch, claims: dict[str, Any]
+    enter: Enter, serving: Path, monkeypatch: pytest.MonkeyPatch, claims: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(who, "providers", lambda: [""])
     monkeypatch.setattr("app.people.login.NEEDS", ("json",))
-    at = entered(start, "views/lens.py", claims)
+    at = enter("views/lens.py", claims)
     assert [h.value for h in at.header] == ["AESM² Explorer"]
     assert not at.get("plotly_chart")
     assert [b.label for b in at.button] == ["Log out" if claims["is_logged_in"] else "Log in"]
 
 
 def test_a_missing_library_of_the_login_is_named(
-    start: Start, serving: Path, monkeypatch: pytest.MonkeyPatch
+    enter: Enter, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.people.login.NEEDS", ("no_such_library",))
-    at = entered(start, "views/home.py", {"is_logged_in": False})
+    at = enter("views/home.py", {"is_logged_in": False})
     assert "no_such_library is not installed" in errors(at)
 
 
@@ -225,22 +235,19 @@ def test_runs_are_seen_and_steered_by_their_owner_alone(
 
 
 def test_two_people_on_the_page_see_their_own_runs(
-    start: Start, serving: Path, acting: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+    enter: Enter, serving: Path, acting: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lab, "tend", lambda self: None)
     own = Lab(folder.lab().root)
     for name, claims in (("anns", ANN), ("bobs", BOB)):
         own.submit(name, small.dataset(), small.config(), "cpu", owner=acting(claims).id)
-    monkeypatch.undo()
-    monkeypatch.setenv("AESM2_LAB", str(own.root))
-    monkeypatch.setenv("AESM2_SERVING", str(serving))
-    monkeypatch.setattr(Lab, "tend", lambda self: None)
+    monkeypatch.setattr(who, "_claims", CLAIMS)
     for claims, mine, other in ((ANN, "anns", "bobs"), (BOB, "bobs", "anns")):
-        at = entered(start, "views/lab.py", claims)
+        at = enter("views/lab.py", claims)
         shown = at.dataframe[0].value.to_string()
         assert mine in shown
         assert other not in shown + texts(at)
-    at = entered(start, "views/lab.py", BOB)
+    at = enter("views/lab.py", BOB)
     assert "1 of others" in at.dataframe[0].value.to_string()
 
 
