@@ -243,6 +243,19 @@ def _of_study(key: str, study_id: str, _build: Callable[[], Found]) -> Found:
     return _build()
 
 
+def drawn(opened: Opened, rows: RowSet, code: str, build: Callable[[], go.Figure]) -> go.Figure:
+    """Return the figure of a checkpoint and rows that a script determines; not to be changed.
+
+    Building a figure takes plotly longer than anything else in a page's run.
+    """
+    return _drawn(opened.checkpoint.hash, rows.id, code, build)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _drawn(hash_: str, rows_id: str, code: str, _build: Callable[[], go.Figure]) -> go.Figure:
+    return _build()
+
+
 def dataset_of(checkpoint: Checkpoint) -> Dataset:
     """Find the dataset of a checkpoint by its name, best with the very description it holds."""
     name = checkpoint.description.name

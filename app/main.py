@@ -10,6 +10,7 @@ st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
 log.settle()
 cache.settle_imports()
 state.start()
+state.remember(widgets.CURRENT, None)
 login.gate()
 shown = "visible" if who.may(who.Right.TRAIN) else "hidden"  # its page says why, by address
 page = st.navigation(

@@ -23,6 +23,7 @@ from app.people import login, who
 
 ANY = ""  # every scenario of a level
 LAYERLESS = ("", "data")  # pages whose charts are of no layer
+CURRENT = "current"  # in the session: what `current` found in this run
 DEFAULT = "kuairand"  # the checkpoint that the app opens on: the one of real data
 
 
@@ -55,9 +56,18 @@ def settle() -> None:
 
 
 def current() -> cache.Opened:
-    """Return the checkpoint of the view, opened on the device of the view."""
-    folder = cache.catalogue()[state.get("checkpoint") or _first_checkpoint()]
-    return cache.opened(folder, state.get("device", "auto"))
+    """Return the checkpoint of the view, opened on the device of the view.
+
+    It is looked up once a run: some thirty parts of a page ask, and each look reads the folders.
+    """
+    wanted = (state.get("checkpoint"), state.get("device", "auto"))
+    kept = state.recall(CURRENT)
+    if kept is None or kept[0] != wanted:
+        folder = cache.catalogue()[wanted[0] or _first_checkpoint()]
+        kept = (wanted, cache.opened(folder, wanted[1]))
+        state.remember(CURRENT, kept)
+    opened: cache.Opened = kept[1]
+    return opened
 
 
 def current_layer() -> LayerSpec:

@@ -42,10 +42,11 @@ def page() -> None:
     with st.container(border=True, key="atlas-says"):
         st.markdown("**What this says**")
         atlas.bullets(atlas.says(used, chosen, pair))
-    cell = atlas.use_chart(used, chosen, stamp, code)
+    drawn = functools.partial(cache.drawn, opened, rows)
+    cell = atlas.use_chart(used, chosen, stamp, code, drawn)
     atlas_cell.show(opened, rows, cell)
     st.subheader("Distance between scenarios", anchor=False)
-    atlas.distance_section(chosen, pair, stamp, code)
+    atlas.distance_section(chosen, pair, stamp, code, drawn)
     st.subheader("Are the experts put to use?", anchor=False)
     atlas.health_section(used)
     atlas_gates.beside_section(opened, rows, chosen.by, only=len(chosen.shown) == 1)
