@@ -244,6 +244,9 @@ def problems_told() -> Iterator[None]:
     """Turn an exception of a page into a message that says what happened and what to do."""
     try:
         yield
+    except who.Forbidden as refused:
+        said = str(refused)
+        st.warning(f"{said[:1].upper()}{said[1:]}", icon=":material/lock:")
     except InputError as error:
         st.error(str(error), icon=":material/error:")
     except Exception as error:

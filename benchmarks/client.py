@@ -32,6 +32,7 @@ class Page:
     charts: list[str] = field(default_factory=list)  # figures as JSON
     selects: list[Select] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)  # in boxes of any kind
     bytes: int = 0
 
 
@@ -137,5 +138,7 @@ class Visitor:
             self.shown.selects.append(Select(own.id, own.label, tuple(own.options), value))
         elif kind == "exception":
             self.shown.errors.append(own.message)
-        elif kind == "alert" and own.format == own.ERROR:
-            self.shown.errors.append(own.body)
+        elif kind == "alert":
+            self.shown.said.append(own.body)
+            if own.format == own.ERROR:
+                self.shown.errors.append(own.body)

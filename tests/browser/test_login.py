@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from aesm2.lab.job import Wish
 from aesm2.lab.queue import Lab
 from tests import small
-from tests.browser.conftest import ERROR, Visitor, free_port, serving
+from tests.browser.conftest import Visitor, free_port, serving
 from tests.browser.identity import CLIENT, SECRET, Provider
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -86,7 +86,7 @@ def test_log_in_see_what_is_yours_and_log_out(
     provider.who = EVE
     eve = log_in(browser, served)
     eve.open("lab")
-    expect(eve.page.locator(ERROR)).to_contain_text("as a viewer you may not train")
+    expect(eve.page.get_by_text("As a viewer you may not train")).to_be_visible()
     eve.page.get_by_role("button", name="Eve").click()
     eve.page.get_by_role("button", name="Log out").click()
     expect(eve.page.get_by_role("button", name="Log in")).to_be_visible()

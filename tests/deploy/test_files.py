@@ -110,7 +110,7 @@ def test_its_steps_serve_the_demo_from_a_source_that_nobody_may_write(tmp_path: 
         assert len(visitor.shown.charts) >= 2
         assert visitor.shown.errors == []
         visitor.open("lab")
-        assert "as a viewer you may not train" in visitor.shown.errors[0]
+        assert "As a viewer you may not train" in visitor.shown.said[0]
         assert health.main([server.url]) == 0
 
 
