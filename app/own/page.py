@@ -54,8 +54,8 @@ def change(own: Own | None) -> None:
 def from_upload(title: str, content: bytes) -> Own:
     """Draft an uploaded table; InputError where it is none."""
     who.require(who.Right.DATA)
-    upload.allow(content)
     id_ = hashlib.sha256(title.encode() + content).hexdigest()[:16]
+    upload.allow(id_, content)
     parquet = upload.is_parquet(content)
     if not parquet:
         content = upload.csv_text(title, content).encode() if content.strip() else content

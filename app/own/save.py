@@ -87,7 +87,9 @@ def _save(table: own.Own, found: Preview, folder: Path, shared: bool) -> None:
     state.remember(_PROBLEM, None)
     try:
         person = who.require(who.Right.DATA)
-        who.require_own(folder, "dataset")
+        before: Saved | None = state.recall(_SAVED)
+        if before is None or before.folder != folder:  # else it is of this session
+            who.require_own(folder, "dataset")
         quotas.require_disk(person, places(), sum(map(len, files.values())))
         saved = save(folder, files, folder.exists(), state.recall(_SAVED), read)
         state.remember(_SAVED, saved)

@@ -28,6 +28,7 @@ MAX_ROWS = 100_000
 MAX_MEGABYTES = 50  # as server.maxUploadSize; and ten times that once a parquet is unpacked
 _UPLOADS = "uploads"  # in the session: row set id → (title, frame)
 _BYTES = "uploads-bytes"  # in the session: row set id → bytes of the file
+_COUNTED = "uploads-counted"  # in the session: ids of files that were counted as uploads
 _ENCODED = "uploads-encoded"  # in the session: (checkpoint hash, row set id) → RowSet
 
 
@@ -146,9 +147,12 @@ def kept() -> int:
     return sum((state.recall(_BYTES) or {}).values())
 
 
-def allow(content: bytes) -> None:
-    """Check that whoever asks may upload this; InputError that says the quota, else counts it."""
-    quotas.require_upload(who.require(Right.UPLOAD), cache.ledger(), len(content), kept())
+def allow(id_: str, content: bytes) -> None:
+    """Check that whoever asks may upload this, and count it once; InputError says the quota."""
+    own, counted = who.require(Right.UPLOAD), state.recall(_COUNTED) or frozenset()
+    if id_ not in counted:  # a file that is refused is read again in every run
+        quotas.require_upload(own, cache.ledger(), len(content), kept())
+        state.remember(_COUNTED, counted | {id_})
 
 
 def _take(checkpoint: Checkpoint, title: str, content: bytes) -> None:
@@ -156,7 +160,7 @@ def _take(checkpoint: Checkpoint, title: str, content: bytes) -> None:
     try:
         new = id_ not in _uploads()
         if new:
-            allow(content)
+            allow(id_, content)
             frame = read_rows(title, content)
             row_set(checkpoint, id_, title, frame)  # raises where the rows do not fit
             state.remember(_UPLOADS, {**_uploads(), id_: (title, frame)})

@@ -348,3 +348,16 @@ def test_a_run_that_has_trained_its_minutes_does_not_go_on(
     with pytest.raises(InputError, match="120 of the 120 minutes"):
         quotas.require_minutes(limited(), Job(Path("r")))
     quotas.require_minutes(limited(minutes=121), Job(Path("r")))
+
+
+def test_a_file_that_stays_in_the_input_is_counted_once(
+    enter: Enter, serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.write_text(FILE + "uploads = 2\n", encoding="utf-8")
+    ledger = quotas.Ledger()
+    monkeypatch.setattr(cache, "ledger", lambda: ledger)
+    at = enter("views/own.py", ANN)
+    for number in range(3):
+        at.file_uploader[0].set_value((f"{number}.csv", f"a\n{number}\n".encode(), "text/csv"))
+        at.run().run()
+    assert "2 files today" in errors(at)
