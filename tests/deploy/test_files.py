@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,23 +82,31 @@ def test_the_container_starts_as_nobody_in_particular_and_in_demo_mode() -> None
     assert user > last_copy, "the source must not belong to whoever runs it"
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that another user can read; those of pytest are closed."""
+    with tempfile.TemporaryDirectory(prefix="aesm2-container-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+        if os.geteuid() != 0:  # root removes what is read-only as well
+            subprocess.run(["chmod", "-R", "u+w", folder], check=True)
+
+
 @pytest.mark.long
-def test_its_steps_serve_the_demo_from_a_source_that_nobody_may_write(tmp_path: Path) -> None:
+def test_its_steps_serve_the_demo_from_a_source_that_nobody_may_write(place: Path) -> None:
     """The COPY, ENV, USER and CMD of the container, in a folder instead of an image."""
-    source, data = tmp_path / "source", tmp_path / "data"
+    source, data = place / "source", place / "data"
     data.mkdir()
     if os.geteuid() == 0:
         shutil.chown(data, UID, UID)
     for name in copied():
-        place, target = ROOT / name, source / name
+        target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        left_out = shutil.ignore_patterns("__pycache__")
-        _ = (shutil.copytree(place, target, ignore=left_out) if place.is_dir()
-             else shutil.copy(place, target))  # fmt: skip
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
     subprocess.run(["chmod", "-R", "a=rX", str(source)], check=True)
-    for above in (tmp_path, *tmp_path.parents):
-        if above.is_relative_to("/tmp") and above != Path("/tmp"):
-            above.chmod(0o755)
     own = {name: value.replace("/data", str(data)) for name, value in environment().items()}
     own |= {"PYTHONPATH": str(source), "STREAMLIT_SERVER_ADDRESS": "127.0.0.1"}
     own.pop("STREAMLIT_SERVER_PORT")
