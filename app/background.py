@@ -6,7 +6,6 @@ it from time to time, and may cancel it. The work calls `tick` with its share do
 second, since other threads share the processor.
 """
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,11 +14,12 @@ from enum import StrEnum
 from typing import Any
 
 from aesm2.errors import InputError
+from app import log
 
 KEPT = 16  # finished jobs; the oldest result is forgotten first
 Tick = Callable[[float], None]
 Work = Callable[[Tick], Any]
-BROKEN = "it broke off, and the terminal that runs the app has the details; start it again"
+BROKEN = "it broke off (error {}); start it again, or ask whoever runs this app, with that id"
 
 
 class Cancelled(Exception):
@@ -70,11 +70,11 @@ class _Entry:
 class Background:
     """One worker thread and the jobs it knows; every method may be called by any thread.
 
-    kept: how many finished jobs to remember.
+    kept: how many finished jobs to remember. failed: told where a job broke.
     """
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+    def __init__(self, kept: int = KEPT, failed: Callable[[str], None] = lambda _: None) -> None:
+        self._kept, self.failed = kept, failed
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -96,6 +96,11 @@ class Background:
                 self._start()
             there.job = replace(there.job, owners=there.job.owners | {owner})
             return there.job
+
+    def active(self) -> int:
+        """Return how many jobs wait or run."""
+        with self._changed:
+            return sum(entry.job.state.active for entry in self._entries.values())
 
     def find(self, id_: str) -> Job | None:
         """Return how a job stands; None where there is none, or it is forgotten."""
@@ -180,9 +185,10 @@ class Background:
             state = State.CANCELLED
         except InputError as problem:
             state, error = State.FAILED, str(problem)
-        except Exception:
-            logging.getLogger("aesm2.app").exception("A background job failed")
-            state, error = State.FAILED, BROKEN
+        except Exception as broken:
+            id_ = log.problem("a background job failed", broken, job=entry.job.id)
+            self.failed("background")
+            state, error = State.FAILED, BROKEN.format(id_)
         with self._changed:
             if not entry.dropped:
                 self._over(entry, state, result, error)

@@ -29,6 +29,7 @@ from aesm2.errors import InputError
 from aesm2.evidence.folder import MANIFEST as EVIDENCE
 from aesm2.evidence.folder import Evidence, read_evidence
 from aesm2.evidence.regimes import MANIFEST as REGIMES
+from aesm2.owner import owner_of
 from aesm2.plots.style import provenance
 from aesm2.routing.gates import GateUsage
 from aesm2.routing.gates import gate_usage as compute_gate_usage
@@ -43,6 +44,9 @@ from aesm2.streaming import summary_file
 from aesm2.streaming.summary_file import RoutingFile
 from aesm2.streaming.works import row_groups
 from app.background import Background
+from app.metrics import Metrics, TimedLock
+from app.people import who
+from app.people.quotas import Ledger
 
 Found = TypeVar("Found")
 ROOT = Path(__file__).parents[1]
@@ -56,7 +60,7 @@ class Opened:
     """An open checkpoint and the lock that guards its model."""
 
     checkpoint: Checkpoint
-    lock: threading.Lock
+    lock: TimedLock
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,11 @@ def catalogue() -> dict[str, Path]:
     """Return the checkpoints there are, by id: those shipped, the user's, then those of runs."""
     places = [ROOT / "checkpoints", checkpoint_home()]
     kept = {m.parent.name: m.parent for p in places for m in sorted(p.glob(f"*/{MANIFEST}"))}
-    kept = {name: folder for name, folder in kept.items() if not name.startswith(".")}
+    kept = {
+        name: folder
+        for name, folder in kept.items()
+        if not name.startswith(".") and (name in SHIPPED or who.sees(folder))
+    }
     runs = sorted(ROOT.glob(f"runs/*/checkpoint/{MANIFEST}"))
     return kept | {f"runs/{m.parents[1].name}": m.parent for m in runs}
 
@@ -122,7 +130,8 @@ def checkpoint_home() -> Path:
 def removable() -> dict[str, Path]:
     """Return the checkpoints that the user may remove: those of `checkpoint_home`, not shipped."""
     home = checkpoint_home()
-    return {n: f for n, f in catalogue().items() if f.parent == home and n not in SHIPPED}
+    mine = {n: f for n, f in catalogue().items() if f.parent == home and n not in SHIPPED}
+    return {n: f for n, f in mine.items() if owner_of(f) == who.person().id}
 
 
 def opened(folder: Path, device: str) -> Opened:
@@ -132,7 +141,7 @@ def opened(folder: Path, device: str) -> Opened:
 
 @st.cache_resource(max_entries=6, show_spinner="Opening the checkpoint and verifying its files…")
 def _opened(folder: str, stamp: int, device: str) -> Opened:
-    return Opened(aesm2.load(folder, device), threading.Lock())
+    return Opened(aesm2.load(folder, device), TimedLock(metrics().waited))
 
 
 def rows(checkpoint: Checkpoint, split: SplitName) -> RowSet:
@@ -179,9 +188,10 @@ def data_home() -> Path:
     return next(iter(_named_places()), ROOT / "data")
 
 
-def slices_home() -> Path:
-    """The folder that holds the user's saved slices, one file a dataset."""
-    return data_home() / ".slices"
+def slices_home(own: bool = True) -> Path:
+    """The folder that holds saved slices, one file a dataset; own: of whoever asks alone."""
+    person, shared = who.person().id if own else "", data_home() / ".slices"
+    return shared / person if person else shared
 
 
 def data_places() -> list[Path]:
@@ -239,6 +249,20 @@ def _of_study(key: str, study_id: str, _build: Callable[[], Found]) -> Found:
     return _build()
 
 
+def drawn(opened: Opened, of: str, code: str, build: Callable[[], go.Figure]) -> go.Figure:
+    """Return the figure of a checkpoint that a script determines; not to be changed.
+
+    of: id of the rows or counts that the script begins with. Building a figure takes plotly longer
+    than anything else in a page's run.
+    """
+    return _drawn(opened.checkpoint.hash, of, code, build)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _drawn(hash_: str, of: str, code: str, _build: Callable[[], go.Figure]) -> go.Figure:
+    return _build()
+
+
 def dataset_of(checkpoint: Checkpoint) -> Dataset:
     """Find the dataset of a checkpoint by its name, best with the very description it holds."""
     name = checkpoint.description.name
@@ -261,7 +285,7 @@ def _datasets() -> Iterator[Dataset]:
     """Every dataset of `data_places` that can be opened; a broken one is no business of others."""
     for place in data_places():
         for file in sorted(place.glob("*/dataset.toml")):
-            if not file.parent.name.startswith("."):
+            if not file.parent.name.startswith(".") and who.sees(file.parent):
                 with contextlib.suppress(InputError, OSError):
                     yield _dataset(str(file), file.stat().st_mtime_ns)
 
@@ -427,9 +451,23 @@ def _knockouts(hash_: str, rows_id: str) -> Kept:
 
 
 @st.cache_resource(show_spinner=False)
+def ledger() -> Ledger:
+    """Return the count of the day's uploads, one for the process."""
+    return Ledger()
+
+
+@st.cache_resource(show_spinner=False)
 def background() -> Background:
     """Return the worker of long computations, one for the process."""
-    return Background()
+    return Background(failed=metrics().error)
+
+
+@st.cache_resource(show_spinner=False)
+def metrics() -> Metrics:
+    """Return the counts of the process, which Streamlit serves from now on."""
+    found = Metrics(lambda: background().active())
+    found.serve()
+    return found
 
 
 def found(

@@ -2,12 +2,17 @@
 
 import streamlit as st
 
-from app import cache, state, widgets
+from app import cache, log, state, widgets
+from app.people import login, who
 from app.story import page as story
 
 st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
+log.settle()
 cache.settle_imports()
 state.start()
+state.remember(widgets.CURRENT, None)
+login.gate()
+shown = "visible" if who.may(who.Right.TRAIN) else "hidden"  # its page says why, by address
 page = st.navigation(
     {
         "": [st.Page("views/home.py", title="Home", icon=":material/home:", default=True)],
@@ -37,8 +42,12 @@ page = st.navigation(
             st.Page("views/paper.py", title="Paper and audit", icon=":material/fact_check:"),
         ],
         "Train": [
-            st.Page("views/lab.py", title="Training Lab", icon=":material/science:"),
-            st.Page("views/own.py", title="Your data", icon=":material/upload_file:"),
+            st.Page(
+                "views/lab.py", title="Training Lab", icon=":material/science:", visibility=shown
+            ),
+            st.Page(
+                "views/own.py", title="Your data", icon=":material/upload_file:", visibility=shown
+            ),
         ],
         "Present": [
             st.Page("views/story.py", title="Story", icon=":material/slideshow:"),
@@ -49,7 +58,7 @@ page = st.navigation(
 )
 state.remember("page", page.url_path)
 state.remember("about", None)
-with widgets.problems_told():
+with cache.metrics().script(page.url_path or "home"), widgets.problems_told():
     if story.on():
         story.show()
     else:

@@ -14,6 +14,7 @@ from aesm2.report.names import file_names, part
 from aesm2.report.pin import FONT_SIZES, LONGEST_COMMENT, LONGEST_TITLE
 from aesm2.report.saved import LARGEST_FILE
 from app import pins, state, widgets
+from app.people import who
 
 DRAWN = 10  # previews that are open from the start
 HOW = (
@@ -151,6 +152,8 @@ def _button(
 
 
 def _open() -> None:
+    if not who.may(who.Right.UPLOAD):
+        return
     with st.popover("Open a report", icon=":material/folder_open:"):
         st.caption("A saved report (.json), or the ZIP of one. It takes the place of this one.")
         st.file_uploader(
@@ -165,6 +168,7 @@ def _opened() -> None:
     if file is None:
         return
     try:
+        who.require(who.Right.UPLOAD)
         if file.size > LARGEST_FILE:
             raise InputError(f"{file.name}: too large to be a report")
         pins.keep(read_report(file.getvalue(), file.name), f"“{file.name}” was opened")

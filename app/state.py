@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _VIEW, _PUBLISHED, _OBJECTS = "view", "published", "objects"
 
@@ -79,6 +80,12 @@ def remember(name: str, value: Any) -> None:
 def recall(name: str) -> Any:
     """Return an object kept by `remember`, or None."""
     return st.session_state.get(_OBJECTS, {}).get(name)
+
+
+def session() -> str:
+    """Return the id of this browser session; "" outside of one."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return "" if context is None else context.session_id
 
 
 def seed(key: str, value: Any) -> str:

@@ -1,7 +1,6 @@
 """Inputs and frames that the pages share: the global bar, charts with their duties, messages."""
 
 import contextlib
-import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,11 +17,13 @@ from aesm2.plots.style import provenance, stamp_of
 from aesm2.report import Context
 from aesm2.routing.gates import MixtureSpec, mixture_layers
 from aesm2.routing.trace import LayerSpec
-from app import cache, pins, state
+from app import cache, log, pins, state
 from app.explanation import Explanation as Explanation  # pages write widgets.Explanation
+from app.people import login, who
 
 ANY = ""  # every scenario of a level
 LAYERLESS = ("", "data")  # pages whose charts are of no layer
+CURRENT = "current"  # in the session: what `current` found in this run
 DEFAULT = "kuairand"  # the checkpoint that the app opens on: the one of real data
 
 
@@ -46,6 +47,7 @@ def global_bar() -> None:
             pick("Layer", "layer", names, names[0])
         st.badge(f"Data: {checkpoint.description.provenance}", help=stamp(), color="green")
         pins.badge()
+        login.badge()
 
 
 def settle() -> None:
@@ -54,9 +56,18 @@ def settle() -> None:
 
 
 def current() -> cache.Opened:
-    """Return the checkpoint of the view, opened on the device of the view."""
-    folder = cache.catalogue()[state.get("checkpoint") or _first_checkpoint()]
-    return cache.opened(folder, state.get("device", "auto"))
+    """Return the checkpoint of the view, opened on the device of the view.
+
+    It is looked up once a run: some thirty parts of a page ask, and each look reads the folders.
+    """
+    wanted = (state.get("checkpoint"), state.get("device", "auto"))
+    kept = state.recall(CURRENT)
+    if kept is None or kept[0] != wanted:
+        folder = cache.catalogue()[wanted[0] or _first_checkpoint()]
+        kept = (wanted, cache.opened(folder, wanted[1]))
+        state.remember(CURRENT, kept)
+    opened: cache.Opened = kept[1]
+    return opened
 
 
 def current_layer() -> LayerSpec:
@@ -233,15 +244,28 @@ def problems_told() -> Iterator[None]:
     """Turn an exception of a page into a message that says what happened and what to do."""
     try:
         yield
+    except who.Forbidden as refused:
+        said = str(refused)
+        st.warning(f"{said[:1].upper()}{said[1:]}", icon=":material/lock:")
     except InputError as error:
         st.error(str(error), icon=":material/error:")
-    except Exception:
-        logging.getLogger("aesm2.app").exception("A page failed")
+    except Exception as error:
+        id_ = log.problem("a page failed", error, **facts())
+        cache.metrics().error("page")
         st.error(
-            "Something went wrong on our side, and nothing was changed. The terminal that runs the"
-            " app has the details. Reload the page, or start over from Home.",
+            f"Something went wrong on our side (error {id_}), and nothing was changed. The rest of"
+            " the app still works: reload the page, or start over from Home. If it comes back, give"
+            " whoever runs this app that id.",
             icon=":material/error:",
         )
+
+
+def facts() -> dict[str, str]:
+    """Return whose run of which page this is, for the log: short, and no names."""
+    told = {"page": str(state.recall("page") or "home"), "session": state.session()[:8]}
+    with contextlib.suppress(InputError):
+        told |= {"person": who.person().id[:8]} if who.person().id else {}
+    return told
 
 
 def _checkpoint_input() -> None:

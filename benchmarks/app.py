@@ -2,34 +2,34 @@
 
 python -m benchmarks.app [--rounds 10] [--while-training]
 
-Every page is opened once to fill the caches (first), then its switches and widget changes are
-timed. A time ends when the script has run and every chart of the page is there. With
---while-training widget changes are timed in turns, idle and while the Training Lab trains, and the
-ratio of the medians is printed.
+Beside it stands a bare Streamlit app that draws the same figures and nothing else
+(`benchmarks.bare`). Every page of both is opened once (first visit), then page switches and widget
+changes are timed in turns, one of the app and one of the bare one; the ratio is of the medians. A
+time ends when the script has run and every chart of the page is there. The start is from the
+launch of the server to the first page drawn. With --while-training widget changes are timed in
+turns, idle and while the Training Lab trains.
 """
 
 import argparse
+import contextlib
 import functools
-import os
+import json
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from aesm2.config import read_config
 from aesm2.lab.job import Job, Wish
 from aesm2.lab.queue import Lab
+from benchmarks.client import Visitor
 from benchmarks.harness import ROOT, header, table
+from benchmarks.served import served
 
 PAGES = {  # path, heading
     "Home": ("", "What am I looking at?"),
@@ -42,6 +42,7 @@ READY = """() => document.querySelector('[data-test-script-state="notRunning"]')
   && [...document.querySelectorAll('[class*="st-key-chart-"]')]
        .every(c => c.querySelector('.js-plotly-plot .main-svg'))"""
 TASKS = ("ctr", "ctcvr")
+STEPS = ("start", "first visit", "page switch", "widget change")
 BLOCKS = 2  # of each kind, for every page
 CHOSEN = "task => new URLSearchParams(location.search).get('task') === task"
 
@@ -53,35 +54,95 @@ def main() -> None:
     asked = parser.parse_args()
     rounds = asked.rounds
     with (
-        tempfile.TemporaryDirectory(prefix="aesm2-lab-") as lab,
-        _server(Path(lab)) as url,
+        tempfile.TemporaryDirectory(prefix="aesm2-app-") as home,
         sync_playwright() as playwright,
     ):
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=arguments
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
         if asked.while_training:
+            with served(more={"AESM2_LAB": home}) as server:
+                lines = _beside_training(_tab(browser), server.url, rounds, Lab(Path(home)))
             columns = ["page", "idle", "while it trains", "ratio of medians"]
-            lines = _beside_training(page, url, rounds, Lab(Path(lab)))
         else:
-            columns = ["page", "first visit", "page switch", "widget change"]
-            lines = [_measured(page, url, name, rounds) for name in PAGES]
+            lines = _beside_bare(browser, rounds, Path(home))
+            columns = ["step", "page", "app", "bare Streamlit", "ratio of medians"]
         browser.close()
     print(f"Seconds, median (95th percentile) of {rounds}; {header()}\n")
-    print(table(columns, lines))
+    print(table(columns, lines, words=1 if asked.while_training else 2))
 
 
-def _measured(page: Page, url: str, name: str, rounds: int) -> list[str]:
-    first = _timed(lambda: (page.goto(f"{url}/{PAGES[name][0]}"), page.wait_for_function(READY)))
+def _tab(browser: Browser) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
+    return page
+
+
+def _beside_bare(browser: Browser, rounds: int, home: Path) -> list[list[str]]:
+    """Time the app and the bare one in turns."""
+    write_figures(home / "figures.json")
+    bare = {"AESM2_BARE": str(home / "figures.json"), "PYTHONPATH": str(ROOT)}
+    times: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    with contextlib.ExitStack() as open_:
+        tabs = {}
+        for kind, script, more in (
+            ("app", "app/main.py", {"AESM2_LAB": str(home)}), ("bare", "benchmarks/bare.py", bare),
+        ):  # fmt: skip
+            began = time.perf_counter()
+            server = open_.enter_context(served(script=script, more=more))
+            tabs[kind] = (_tab(browser), server.url)
+            _visit(*tabs[kind], "Home")
+            times["start", "Home", kind].append(time.perf_counter() - began)
+        for name in PAGES:
+            _steps(tabs, name, rounds, times)
+    keys = dict.fromkeys((step, name) for step, name, _ in times)
+    return [_compared(step, name, times[step, name, "app"], times[step, name, "bare"])
+            for step, name in sorted(keys, key=lambda key: STEPS.index(key[0]))]  # fmt: skip
+
+
+def _steps(
+    tabs: dict[str, tuple[Page, str]], name: str, rounds: int,
+    times: dict[tuple[str, str, str], list[float]],
+) -> None:  # fmt: skip
     other = "Home" if name != "Home" else "Instance Lens"
-    switches = []
-    for _ in range(rounds):
-        _switch(page, other)
-        switches.append(_timed(lambda: _switch(page, name)))
-    changes = _changes(page, rounds)
-    return [name, f"{first:.2f}", _summary(switches), _summary(changes)]
+    for kind, (page, url) in tabs.items():
+        if name != "Home":
+            first = _timed(functools.partial(_visit, page, url, name))
+            times["first visit", name, kind].append(first)
+        for heading in (other, name):  # both are in the caches from here on
+            _switch(page, heading)
+        _changes(page, 2)
+    for number in range(rounds):
+        for kind, (page, _) in list(tabs.items())[:: 1 if number % 2 else -1]:
+            page.bring_to_front()
+            _switch(page, other)
+            times["page switch", name, kind].append(_timed(functools.partial(_switch, page, name)))
+            times["widget change", name, kind] += _changes(page, 1, number)
+
+
+def _compared(step: str, name: str, app: list[float], bare: list[float]) -> list[str]:
+    ratio = statistics.median(app) / statistics.median(bare)
+    if len(app) == 1:
+        return [step, name, f"{app[0]:.2f}", f"{bare[0]:.2f}", f"{ratio:.2f}"]
+    return [step, name, _summary(app), _summary(bare), f"{ratio:.2f}"]
+
+
+def write_figures(file: Path) -> None:
+    """Write the figures that the app draws on every page for every task, as `bare` reads them."""
+    found: dict[str, dict[str, list[str]]] = {}
+    with served() as server, Visitor(server.url) as visitor:
+        for name, (path, _) in PAGES.items():
+            for task in TASKS:
+                visitor.open(path, f"task={task}")
+                found.setdefault(name, {})[task] = visitor.shown.charts
+    file.write_text(json.dumps(found), encoding="utf-8")
+
+
+def _visit(page: Page, url: str, name: str) -> None:
+    page.goto(f"{url}/{PAGES[name][0]}")
+    page.get_by_role("heading", name=PAGES[name][1]).wait_for()
+    page.wait_for_function(READY)
 
 
 def _beside_training(page: Page, url: str, rounds: int, lab: Lab) -> list[list[str]]:
@@ -121,9 +182,9 @@ def _train(lab: Lab, job: Job, wanted: bool) -> None:
         time.sleep(0.2)
 
 
-def _changes(page: Page, count: int) -> list[float]:
+def _changes(page: Page, count: int, start: int = 0) -> list[float]:
     found = []
-    for number in range(count):
+    for number in range(start, start + count):
         page.locator(".st-key-view-task input").click()
         option = page.get_by_role("option").nth(number % 2)
         option.hover()
@@ -162,28 +223,6 @@ def _timed(act: Callable[[], object]) -> float:
 def _summary(seconds: list[float]) -> str:
     high = sorted(seconds)[max(0, -(-95 * len(seconds) // 100) - 1)]
     return f"{statistics.median(seconds):.2f} ({high:.2f})"
-
-
-@contextmanager
-def _server(lab: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-    quiet = subprocess.DEVNULL
-    environment = os.environ | {"AESM2_LAB": str(lab)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet) as server:
-        try:
-            until = time.monotonic() + 60
-            while time.monotonic() < until:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1)
-                    break
-                except (urllib.error.URLError, OSError):
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from aesm2.checkpoint import CARD, MANIFEST, REQUIRED, Checkpoint, load
 from aesm2.errors import InputError
 from aesm2.files import DAMAGES, copy_folder, exists, write_atomically
 from aesm2.lab.queue import NAME
+from aesm2.owner import OWNER, give
 
 FILES = {MANIFEST, CARD, *REQUIRED}
 MOST_BYTES = 1 << 30  # of a checkpoint, unpacked
@@ -28,10 +29,11 @@ def pack(checkpoint: Path) -> bytes:
     return content.getvalue()
 
 
-def unpack(content: bytes, folder: Path) -> Checkpoint:
+def unpack(content: bytes, folder: Path, owner: str = "") -> Checkpoint:
     """Write what `pack` returned into a new folder, which is there verified or not at all.
 
-    InputError where it is no such file, holds anything else, is too large, or does not verify.
+    owner: whose it will be, "" for everybody. InputError where it is no such file, holds anything
+    else, is too large, or does not verify.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
@@ -54,15 +56,20 @@ def unpack(content: bytes, folder: Path) -> Checkpoint:
                     if left < 0:
                         raise InputError(f"the archive unpacks to more than {MOST_BYTES:,} bytes")
                     target.write(chunk)
+        give(part, owner)
         load(part, "cpu")
     return load(folder, "cpu")
 
 
-def promote(checkpoint: Path, folder: Path, notes: str = "") -> Checkpoint:
-    """Copy a run's checkpoint to where the app finds it, with notes at the head of its card."""
+def promote(checkpoint: Path, folder: Path, notes: str = "", owner: str = "") -> Checkpoint:
+    """Copy a run's checkpoint to where the app finds it, with notes at the head of its card.
+
+    owner: whose it will be, "" for everybody.
+    """
     load(checkpoint, "cpu")
     with _new(folder) as part:
-        copy_folder(checkpoint, part)
+        copy_folder(checkpoint, part, [OWNER])
+        give(part, owner)
         card = part / CARD
         if notes.strip() and card.exists():
             head, line, rest = card.read_text(encoding="utf-8").partition("\n")

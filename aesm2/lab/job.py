@@ -2,7 +2,7 @@
 
 Beside what `aesm2 train` writes, the folder of a run holds
 
-    job.json      dataset, device, ticket (its place in the queue), wish, notes
+    job.json      dataset, device, ticket (its place in the queue), wish, notes, owner, minutes
     plan.json     the configuration to start with
     log.txt       what the last training process printed
     outcome.json  how that process ended
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from aesm2.config import Config, Strict, parse
 from aesm2.errors import InputError
@@ -51,13 +53,19 @@ class Status(StrEnum):
 
 
 class Order(Strict):
-    """Content of job.json. dataset: an absolute path. ticket: first come, first served."""
+    """Content of job.json.
+
+    dataset: an absolute path. ticket: first come, first served. owner: "" for everybody. minutes:
+    of training, all in all, after which the worker stops it and keeps its best weights.
+    """
 
     dataset: str
     device: str = "auto"
     ticket: int
     wish: Wish = Wish.RUN
     notes: str = ""
+    owner: str = ""
+    minutes: float | None = Field(None, gt=0)
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,10 @@ class Job:
     def position(self) -> Position:
         """Return where the run stands; the start where nothing was saved yet."""
         return self.run.position() or Position()
+
+    def seconds(self) -> float:
+        """Return how long it had trained when it was last saved."""
+        return self.position().seconds
 
     def outcome(self) -> Mapping[str, Any]:
         """Return the code the last process ended with and its last words; empty if none ended."""

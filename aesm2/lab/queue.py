@@ -51,9 +51,19 @@ class Lab:
         return job
 
     def submit(
-        self, name: str, dataset: Path, config: Config, device: str = "auto", notes: str = ""
+        self,
+        name: str,
+        dataset: Path,
+        config: Config,
+        device: str = "auto",
+        notes: str = "",
+        owner: str = "",
+        minutes: float | None = None,
     ) -> Job:
-        """Queue a new run; InputError where its name is taken or no name of a folder."""
+        """Queue a new run; InputError where its name is taken or no name of a folder.
+
+        owner: whose it is, "" for everybody. minutes: that it may train, all in all.
+        """
         if not NAME.fullmatch(name):
             raise InputError(
                 f"'{name}' is no name for a run: up to 64 letters, digits, dots, dashes and"
@@ -63,9 +73,8 @@ class Lab:
         with holding(self.root / QUEUE_LOCK, wait=True):
             if job.folder.exists():
                 raise InputError(f"there is a run '{name}' already; choose another name")
-            order = Order(
-                dataset=str(dataset.resolve()), device=device, ticket=self._ticket(), notes=notes
-            )
+            order = Order(dataset=str(dataset.resolve()), device=device, ticket=self._ticket(),
+                          notes=notes, owner=owner, minutes=minutes)  # fmt: skip
             with replaced(job.folder) as part:  # seen by the others with its order, or not at all
                 write_atomically(part / PLAN, config.model_dump_json(indent=2))
                 Job(part).put(order)
@@ -94,11 +103,19 @@ class Lab:
         )
         self.wish(job, Wish.RUN)
 
-    def branch(self, job: Job, name: str, config: Config, best: bool = False) -> Job:
+    def branch(
+        self,
+        job: Job,
+        name: str,
+        config: Config,
+        best: bool = False,
+        owner: str | None = None,
+        minutes: float | None = None,
+    ) -> Job:
         """Queue a new run that goes on from where another was last saved, configured differently.
 
         The model must be the same; how it is trained may differ. best: from the weights of its best
-        measurement instead, with a fresh optimizer.
+        measurement instead, with a fresh optimizer. owner: whose it is, by default the same.
         """
         self._require_idle(job)
         if job.run.position() is None:
@@ -119,23 +136,28 @@ class Lab:
             (part / OUTCOME).unlink(missing_ok=True)
             notes = f"branched from {job.name} at step {branched.position().step:,}"
             branched.put(Order(dataset=order.dataset, device=order.device, ticket=self._ticket(),
-                               notes=notes))  # fmt: skip
+                               notes=notes, owner=order.owner if owner is None else owner,
+                               minutes=minutes))  # fmt: skip
             part.rename(self.root / name)
         return Job(self.root / name)
 
-    def retry(self, job: Job, config: Config) -> Job:
+    def retry(
+        self, job: Job, config: Config, owner: str | None = None, minutes: float | None = None
+    ) -> Job:
         """Queue a failed run again, configured differently.
 
         It goes on from the last measurement, where there was one. The new run is named after the
-        first, with a number.
+        first, with a number. owner: whose it is, by default the same.
         """
         taken = {path.name for path in self.root.iterdir()}
         name = next(n for i in range(2, 10_000) if (n := f"{job.name[:58]}-{i}") not in taken)
         if job.run.position() is not None:
-            return self.branch(job, name, config)
+            return self.branch(job, name, config, owner=owner, minutes=minutes)
         order = job.order()
         notes = f"{job.name} once more"
-        return self.submit(name, Path(order.dataset), config, order.device, notes)
+        whose = order.owner if owner is None else owner
+        dataset = Path(order.dataset)
+        return self.submit(name, dataset, config, order.device, notes, whose, minutes)
 
     def discard(self, job: Job) -> Path:
         """Move a run that is not at work to the trash; return where it is, for `restore`."""

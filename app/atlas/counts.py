@@ -18,9 +18,10 @@ ROWS = "rows"  # the view's `summary`, where rows are counted
 class Counts:
     """Counts, where they come from, and the code that makes them.
 
-    rows: those counted, None where there is a summary alone.
+    id: tells them from others. rows: those counted, None where there is a summary alone.
     """
 
+    id: str
     used: Utilisation
     stamp: str
     code: Code
@@ -38,12 +39,14 @@ def source(opened: cache.Opened) -> Counts | None:
         file = summaries.get(checkpoint, now)
         widgets.about(slice=file.about.source)
         lines = functools.partial(_of_file, opened, summaries.place(checkpoint, now))
-        return Counts(_kept(file.summary.total()), summaries.stamp(file), lines, None)
+        kept = _kept(file.summary.total())
+        return Counts(f"{now} {file.about}", kept, summaries.stamp(file), lines, None)
     rows = atlas.source(opened)
     if rows is None:
         return None
     used = _kept(cache.utilisation(opened, rows))
-    return Counts(used, atlas.stamp(rows), functools.partial(recipes.script, opened, rows), rows)
+    lines = functools.partial(recipes.script, opened, rows)
+    return Counts(rows.id, used, atlas.stamp(rows), lines, rows)
 
 
 def without_rows() -> None:

@@ -1,9 +1,11 @@
 """What the Utilisation Atlas is made of: its inputs, its charts, what it says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from aesm2.data.scenarios import OVERALL, PATH, existing
@@ -120,7 +122,12 @@ def shares(found: Utilisation, spec: LayerSpec, by: str) -> LayerShares:
     return layer_shares(found, spec.name, grouping, existing(described, found.schema, PATH))
 
 
-def use_chart(found: Utilisation, chosen: Options, stamp: str, code: Code) -> list[Any] | None:
+Draw = Callable[[str, Callable[[], go.Figure]], go.Figure]  # script, how it is drawn → figure
+
+
+def use_chart(
+    found: Utilisation, chosen: Options, stamp: str, code: Code, drawn: Draw
+) -> list[Any] | None:
     """Draw who uses which experts; return the customdata of the cell that was clicked."""
     layers = [shares(found, spec, chosen.by) for spec in chosen.shown]
     panels = utilisation_plot.panels(layers, chosen.roles, chosen.value)
@@ -133,15 +140,16 @@ def use_chart(found: Utilisation, chosen: Options, stamp: str, code: Code) -> li
     if not panels:
         st.info(f"No layer here takes experts as {' or '.join(chosen.roles)}.")
         return None
+    script = code(atlas_code.use(layers, chosen.roles, chosen.value, stamp))
     event = widgets.chart(
-        utilisation_plot.utilisation_figure(panels, stamp),
+        drawn(script, lambda: utilisation_plot.utilisation_figure(panels, stamp)),
         chosen.key,
         f"Who uses which experts: {MEASURES[chosen.value]}",
         USE,
         utilisation_plot.utilisation_table(panels),
         " ".join(sentence for layer in layers for sentence in layer_findings(layer)),
         selectable=True,
-        code=code(atlas_code.use(layers, chosen.roles, chosen.value, stamp)),
+        code=script,
     )
     points = event["selection"]["points"]
     return list(points[0]["customdata"]) if points else None
@@ -180,7 +188,9 @@ def says(found: Utilisation, chosen: Options, pair: Compared | None) -> list[str
     return layer + ([] if pair is None else distance_findings(pair.distances, pair.what))
 
 
-def distance_section(chosen: Options, pair: Compared | None, stamp: str, code: Code) -> None:
+def distance_section(
+    chosen: Options, pair: Compared | None, stamp: str, code: Code, drawn: Draw
+) -> None:
     """Draw how differently the scenarios use the experts."""
     layer = widgets.current_layer()
     over = {"layer": f"layer {layer.name}", "all": "all layers"}
@@ -192,14 +202,16 @@ def distance_section(chosen: Options, pair: Compared | None, stamp: str, code: C
         said = distance_findings(pair.distances, pair.what)
         st.info(said[0], icon=":material/info:")
         return
+    distances = pair.distances
+    script = code(atlas_code.distance(pair.layers, pair.roles, distances.by, stamp))
     widgets.chart(
-        distance_plot.distance_figure(pair.distances, stamp),
+        drawn(script, lambda: distance_plot.distance_figure(distances, stamp)),
         f"atlas-distance-{pair.distances.by}",
         f"How differently the scenarios use {pair.what}",
         DISTANCE,
         distance_plot.distance_table(pair.distances),
         " ".join(distance_findings(pair.distances, pair.what)),
-        code=code(atlas_code.distance(pair.layers, pair.roles, pair.distances.by, stamp)),
+        code=script,
     )
 
 

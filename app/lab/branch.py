@@ -6,7 +6,7 @@ from aesm2.config import Config, parse
 from aesm2.errors import InputError
 from aesm2.lab.job import Job
 from app import state, widgets
-from app.lab import form
+from app.lab import actions, form
 from app.lab import page as lab
 
 FROM = {"last": "where it was last saved", "best": "its best measurement"}
@@ -47,7 +47,7 @@ def _changed(job: Job, config: Config) -> Config | None:
 
 
 def _branch(job: Job, name: str, config: Config, best: bool) -> None:
-    state.put(run=lab.lab().branch(job, name, config, best).name)
+    state.put(run=actions.branch(job, name, config, best).name)
 
 
 def _free(job: Job) -> str:

@@ -17,6 +17,7 @@ from aesm2.lab.queue import environment
 from app import state, widgets
 from app.curves.page import duration
 from app.lab import form
+from app.people import who
 
 _MEASURED = "lab-estimate"
 BUDGETS = {"30 seconds": 30, "3 minutes": 180}
@@ -33,6 +34,7 @@ def section(dataset: Dataset, config: Config, device: str, runs: int) -> None:
         }  # fmt: skip
     wanted = next((title for title, pressed in fits.items() if pressed), None)
     if asked or wanted:
+        who.require(who.Right.TRAIN)
         with st.spinner("Reading the data and taking a few steps, some seconds…"):
             found = known(dataset, config, device) or _measure(dataset, config, device)
         if wanted and isinstance(found, Estimate):

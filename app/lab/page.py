@@ -1,6 +1,5 @@
 """The Training Lab: its runs, what each is called to a person, and how they are steered."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,17 +10,16 @@ from aesm2.config import Config
 from aesm2.errors import InputError
 from aesm2.files import read_lines
 from aesm2.lab.job import Job, Status, Wish, diagnose, remedied, trouble
-from aesm2.lab.queue import Lab
-from app import cache, state, widgets
+from app import state, widgets
+from app.lab import actions
+from app.lab.folder import jobs as jobs
+from app.lab.folder import lab as lab
+from app.lab.folder import mine
+from app.people import who
+from app.people.who import Right
 
 POLL = "2s"
 _DISCARDED, _PROBLEM, _ACTED = "lab-discarded", "lab-problem", "lab-acted"
-
-
-def lab() -> Lab:
-    """Return the lab: the folder $AESM2_LAB, or runs/lab."""
-    named = os.environ.get("AESM2_LAB")
-    return Lab(Path(named).absolute() if named else cache.ROOT / "runs" / "lab")
 
 
 def chosen(jobs: list[Job]) -> Job | None:
@@ -50,9 +48,11 @@ def _waits(job: Job) -> str:
     ahead = lab().ahead(job)
     if not ahead:
         return ", it is next"
-    return f", {len(ahead)} ahead: {', '.join(other.name for other in ahead[:3])}" + (
-        "…" if len(ahead) > 3 else ""
-    )
+    own = who.person()
+    names = [other.name for other in ahead if mine(other, own)]
+    if len(names) < len(ahead):
+        names.append(f"{len(ahead) - len(names)} of others")
+    return f", {len(ahead)} ahead: {', '.join(names[:3])}{'…' if len(names) > 3 else ''}"
 
 
 def _reached(job: Job) -> int:
@@ -72,16 +72,16 @@ def runs(jobs: list[Job]) -> None:
 
 def steer(job: Job) -> None:
     """Draw what can be asked of a run in its present state."""
-    status, own = job.status(), lab()
+    status = job.status()
     with st.container(horizontal=True, key="lab-steer"):
         if status in (Status.QUEUED, Status.RUNNING):
-            _button("Pause", "pause", lambda: own.wish(job, Wish.PAUSE))
-            _button("Stop and keep", "stop", lambda: own.wish(job, Wish.STOP),
+            _button("Pause", "pause", lambda: actions.wish(job, Wish.PAUSE))
+            _button("Stop and keep", "stop", lambda: actions.wish(job, Wish.STOP),
                     "ends the run; its best weights so far stay a checkpoint")  # fmt: skip
         if status in (Status.PAUSED, Status.STOPPED, Status.FAILED):
-            _button("Resume", "play_arrow", lambda: own.wish(job, Wish.RUN))
+            _button("Resume", "play_arrow", lambda: actions.wish(job, Wish.RUN))
         if status in (Status.FINISHED, Status.STOPPED, Status.PAUSED):
-            _button("5 epochs more", "add", lambda: own.extend(job, 5),
+            _button("5 epochs more", "add", lambda: actions.extend(job, 5),
                     "early stopping starts to count anew")  # fmt: skip
         if not status.active:
             _button("Discard", "delete", lambda: _discard(job), "it can be undone")
@@ -108,7 +108,7 @@ def _failed(job: Job) -> None:
 
 
 def _retry(job: Job, config: Config) -> None:
-    state.put(run=lab().retry(job, config).name)
+    state.put(run=actions.retry(job, config).name)
 
 
 def told() -> None:
@@ -129,10 +129,12 @@ def attempt(act: Callable[[], object]) -> None:
     state.remember(_PROBLEM, None)
     state.remember(_ACTED, True)
     try:
+        who.require(Right.TRAIN)
         act()
     except (InputError, OSError) as error:
         state.remember(_PROBLEM, str(error).rstrip("."))
-    lab().tend()
+    if who.may(Right.TRAIN):
+        lab().tend()
 
 
 def acted() -> bool:
@@ -149,12 +151,12 @@ def _button(label: str, icon: str, act: Callable[[], object], about: str = "") -
 
 
 def _discard(job: Job) -> None:
-    state.remember(_DISCARDED, lab().discard(job))
+    state.remember(_DISCARDED, actions.discard(job))
     if state.get("run") == job.name:
         state.put(run="")
 
 
 def _restore(place: Path) -> None:
-    job = lab().restore(place)
+    job = actions.restore(place)
     state.remember(_DISCARDED, None)
     state.put(run=job.name)

@@ -7,10 +7,12 @@ import streamlit as st
 
 from aesm2.errors import InputError
 from aesm2.files import from_trash, to_trash
-from aesm2.lab.archive import pack, promote, unpack
+from aesm2.lab.archive import pack
 from aesm2.lab.job import Job
 from app import cache, state, widgets
+from app.lab import actions
 from app.lab import page as lab
+from app.people import who
 
 _PROMOTED, _REMOVED = "lab-promoted", "lab-removed"
 
@@ -24,9 +26,13 @@ def promotion(job: Job) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.text_input("Name", value=job.name, width=240, key="lab-promote-name")
             notes = st.text_input("Notes for its card", width=420, key="lab-promote-notes")
+            everybody = not who.person().id or st.checkbox(
+                "For everybody here", key="lab-promote-shared",
+                help="otherwise you alone see it; a checkpoint holds the values that its data had",
+            )  # fmt: skip
             asked = st.form_submit_button("Promote", icon=":material/upgrade:")
     if asked:
-        lab.attempt(lambda: _promote(job, name, notes))
+        lab.attempt(lambda: _promote(job, name, notes, everybody))
         st.rerun()
     done = state.recall(_PROMOTED)
     if done == job.name:
@@ -48,7 +54,7 @@ def importing() -> None:
         name = st.text_input("Name", value=file.name.removesuffix(".zip"), key="lab-import-name")
         if st.button("Import", icon=":material/download_done:", key="lab-import-go"):
             try:
-                unpack(file.getvalue(), cache.checkpoint_home() / name)
+                actions.bring(file.getvalue(), name)
             except (InputError, OSError) as error:
                 st.error(f"{widgets.escaped(str(error))}.", icon=":material/error:")
             else:
@@ -79,12 +85,14 @@ def removing() -> None:
 
 
 def _remove(folder: Path) -> None:
+    who.require(who.Right.CHECKPOINTS)
+    who.require_own(folder, "checkpoint")
     state.remember(_REMOVED, to_trash(folder))
     if state.get("checkpoint") == folder.name:
         state.put(checkpoint="")
 
 
-def _promote(job: Job, name: str, notes: str) -> None:
-    promote(job.run.checkpoint, cache.checkpoint_home() / name, notes)
+def _promote(job: Job, name: str, notes: str, everybody: bool) -> None:
+    actions.promote(job, name, notes, everybody)
     state.put(checkpoint=name)
     state.remember(_PROMOTED, job.name)

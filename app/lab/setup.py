@@ -11,7 +11,7 @@ from aesm2.config import Config, read_config
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from app import cache, state, widgets
-from app.lab import estimate, form, simulate, sweep
+from app.lab import actions, estimate, form, simulate, sweep
 from app.lab import page as lab
 
 
@@ -84,6 +84,5 @@ def _device() -> str:
 
 
 def _submit(dataset: Dataset, planned: dict[str, Config], device: str) -> None:
-    for name, config in planned.items():
-        lab.lab().submit(name, dataset.folder, config, device)
+    actions.submit(dataset, planned, device)
     state.put(run=next(iter(planned)))

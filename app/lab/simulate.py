@@ -5,8 +5,12 @@ import sys
 
 import streamlit as st
 
+from aesm2.errors import InputError
 from aesm2.lab.queue import NAME, environment
+from aesm2.owner import give
 from app import cache, state, widgets
+from app.lab.folder import places
+from app.people import quotas, who
 
 PRESETS = {
     "alipay": "AliPay: channel → domain (Table 1)",
@@ -37,12 +41,18 @@ def popover() -> None:
 
 def _simulate(preset: str, rows: int, seed: int) -> None:
     """Write the dataset into the user's folder of datasets, or find that it is there already."""
-    name = f"{preset}-sim-{rows // 1000}k-seed{seed}"
+    own = who.require(who.Right.TRAIN)
+    name = f"{preset}-sim-{rows // 1000}k-seed{seed}{own.id and f'-{own.id[:6]}'}"
     folder = cache.data_home() / name
     state.remember(_PROBLEM, None)
     if not NAME.fullmatch(name):
         raise ValueError(name)
     if not (folder / "dataset.toml").exists():
+        try:
+            quotas.require_disk(own, places())
+        except InputError as error:
+            state.remember(_PROBLEM, f"{error}.")
+            return
         command = [sys.executable, "-m", "aesm2.cli", "simulate", "--preset", preset]
         command += ["--rows", str(rows), "--out", str(folder), "--seed", str(seed)]
         done = subprocess.run(command, env=environment(), capture_output=True, text=True,
@@ -51,4 +61,5 @@ def _simulate(preset: str, rows: int, seed: int) -> None:
             lines = done.stderr.strip().splitlines() or ["it ended without a word"]
             state.remember(_PROBLEM, lines[-1].removeprefix("aesm2: "))
             return
+        give(folder, own.id)
     state.put(**{"lab-data": name})

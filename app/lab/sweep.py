@@ -87,6 +87,6 @@ def _title(field: form.Field) -> str:
 
 def _free(dataset: str) -> str:
     """Return a name that no run has yet."""
-    taken = {job.name for job in lab.lab().jobs()}
+    taken = {job.name for job in lab.lab().jobs()}  # others' too
     names = (f"{dataset}-{i}" for i in range(1, 10_000))
     return next(n for n in names if not any(t == n or t.startswith(f"{n}-") for t in taken))

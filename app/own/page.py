@@ -14,6 +14,8 @@ from aesm2.data.draft import draft as draft_table
 from aesm2.data.tables import parquet_files, plain
 from aesm2.errors import InputError
 from app import cache, state
+from app.lab.folder import lab
+from app.people import who
 from app.rows import upload
 
 MAX_ROWS = 5_000_000  # of an upload; its megabytes are the real limit
@@ -51,7 +53,9 @@ def change(own: Own | None) -> None:
 
 def from_upload(title: str, content: bytes) -> Own:
     """Draft an uploaded table; InputError where it is none."""
+    who.require(who.Right.DATA)
     id_ = hashlib.sha256(title.encode() + content).hexdigest()[:16]
+    upload.allow(id_, content)
     parquet = upload.is_parquet(content)
     if not parquet:
         content = upload.csv_text(title, content).encode() if content.strip() else content
@@ -65,6 +69,7 @@ def from_upload(title: str, content: bytes) -> Own:
 
 def from_path(text: str) -> Own:
     """Draft a table on this machine; InputError where it is none or may not be read."""
+    who.require(who.Right.PATHS)
     path = allowed(text)
     changed = max(file.stat().st_mtime_ns for file in (path, *parquet_files(path)))
     id_ = hashlib.sha256(f"{path}@{changed}".encode()).hexdigest()[:16]
@@ -82,9 +87,18 @@ def allowed(text: str) -> Path:
             f"{text}: outside the folders that this app may read ({', '.join(map(str, roots()))});"
             " copy the table into one of them, or name its folder in AESM2_DATA when you start it"
         )
-    if not wanted.exists():
+    if not wanted.exists() or not all(map(_open, files)):
         raise InputError(f"{text}: no such file")
     return wanted
+
+
+def _open(file: Path) -> bool:
+    """Whether a file is in no hidden folder and in no folder of somebody else's."""
+    root = next(root for root in roots() if file.is_relative_to(root))
+    inside = file.relative_to(root)
+    above = [root / parent for parent in inside.parents]
+    hidden = any(part.startswith(".") for part in inside.parts)
+    return not hidden and all(map(who.sees, above)) and not file.is_relative_to(lab().root)
 
 
 def roots() -> list[Path]:

@@ -11,8 +11,11 @@ from aesm2.data.draft import Draft
 from aesm2.data.draft.preview import Preview
 from aesm2.data.store import Saved, relative, save, undo
 from aesm2.errors import InputError
+from aesm2.owner import OWNER
 from app import cache, state, widgets
+from app.lab.folder import places
 from app.own import page as own
+from app.people import quotas, who
 
 READ = 1_000_000  # rows that are read whole before a dataset is saved
 _SAVED, _PROBLEM = "own-saved", "own-save-problem"
@@ -36,12 +39,15 @@ def section(table: own.Own, found: Preview) -> None:
         f"There is a dataset “{found.description.name}” already: replace it (it can be undone)",
         key=f"own-replace-{found.description.name}",
     )
+    shared = not who.person().id or st.checkbox(
+        "For everybody here", key="own-shared", help="otherwise you alone see it"
+    )
     if st.button(
         "Save the dataset", icon=":material/save:", type="primary", key="own-save",
         disabled=not agreed,
     ):  # fmt: skip
         with st.spinner("Reading every row as training will, and writing…"):
-            _save(table, found, folder)
+            _save(table, found, folder, shared)
         st.rerun()
     problem = state.recall(_PROBLEM)
     if problem:
@@ -71,13 +77,20 @@ def _done(saved: Saved) -> None:
               on_click=_undo, args=(saved,))  # fmt: skip
 
 
-def _save(table: own.Own, found: Preview, folder: Path) -> None:
+def _save(table: own.Own, found: Preview, folder: Path, shared: bool) -> None:
     files = {DESCRIPTION: found.text.encode()}
     if table.content is not None:
         files[table.file] = table.content
+    if not shared:
+        files[OWNER] = who.person().id.encode()
     read = table.draft.looked.sample.rows <= READ
     state.remember(_PROBLEM, None)
     try:
+        person = who.require(who.Right.DATA)
+        before: Saved | None = state.recall(_SAVED)
+        if before is None or before.folder != folder:  # else it is of this session
+            who.require_own(folder, "dataset")
+        quotas.require_disk(person, places(), sum(map(len, files.values())))
         saved = save(folder, files, folder.exists(), state.recall(_SAVED), read)
         state.remember(_SAVED, saved)
     except InputError as error:
@@ -87,6 +100,7 @@ def _save(table: own.Own, found: Preview, folder: Path) -> None:
 def _undo(saved: Saved) -> None:
     state.remember(_PROBLEM, None)
     try:
+        who.require(who.Right.DATA)
         undo(saved)
         state.remember(_SAVED, None)
         st.toast(f"Deleted {_shown(saved.folder)}.", icon=":material/undo:")

@@ -12,6 +12,7 @@ from aesm2.slices import Slice, mask, parse
 from aesm2.slices.saved import saved
 from aesm2.slices.text import EXAMPLE
 from app import cache, state, widgets
+from app.people import who
 from app.rows import upload
 
 TITLES = {"test": "Test split", "validation": "Validation split", "train": "Training split"}
@@ -42,13 +43,13 @@ def source(opened: cache.Opened, uploading: bool = False) -> cache.RowSet | None
         st.selectbox("Rows", list(titles), format_func=titles.__getitem__, width=200,
                      **state.bind("rows", now))  # fmt: skip
         _slice_input(opened)
-    if uploading:
+    if uploading and who.may(who.Right.UPLOAD):
         with st.popover("Upload rows", icon=":material/upload:"):
             example = cache.rows(opened.checkpoint, splits[0]).frame if splits else None
             upload.panel(opened.checkpoint, example)
     if problem:
         st.warning(f"{problem[:1].upper()}{problem[1:]}.", icon=":material/folder_off:")
-        if not uploading:
+        if not uploading and who.may(who.Right.UPLOAD):
             st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
     if lost:
         _lost(anything=now is not None)
@@ -123,7 +124,8 @@ def stamp(rows: cache.RowSet, split: bool = True) -> str:
 def known(opened: cache.Opened) -> dict[str, str]:
     """Return the saved slices of the dataset by name; none, said why, where they cannot be read."""
     try:
-        return saved(cache.slices_home(), opened.checkpoint.description.name)
+        name = opened.checkpoint.description.name
+        return saved(cache.slices_home(own=False), name) | saved(cache.slices_home(), name)
     except (InputError, OSError) as error:
         st.warning(f"The saved slices cannot be read. {error}", icon=":material/bookmark_remove:")
         return {}

@@ -18,13 +18,17 @@ from aesm2.data.encoder import require_columns
 from aesm2.data.room import decoded, require_columns_bounded, stored_values, texts_of
 from aesm2.data.tables import plain, read_csv
 from aesm2.errors import InputError
-from app import state
+from app import cache, log, state
 from app.cache import RowSet
+from app.people import quotas, who
+from app.people.who import Right
 
 PREFIX = "upload:"
 MAX_ROWS = 100_000
 MAX_MEGABYTES = 50  # as server.maxUploadSize; and ten times that once a parquet is unpacked
 _UPLOADS = "uploads"  # in the session: row set id → (title, frame)
+_BYTES = "uploads-bytes"  # in the session: row set id → bytes of the file
+_COUNTED = "uploads-counted"  # in the session: ids of files that were counted as uploads
 _ENCODED = "uploads-encoded"  # in the session: (checkpoint hash, row set id) → RowSet
 
 
@@ -115,6 +119,8 @@ def panel(checkpoint: Checkpoint, example: pd.DataFrame | None) -> None:
         f" {len(described.input_columns)} columns of the template; {labels} (0 or 1) are optional."
         " The rows stay in this browser session's memory and are gone when you close it."
     )
+    if not who.may(Right.UPLOAD):
+        return
     file = st.file_uploader("Your rows", type=["csv", "parquet"], key="lens-upload")
     if example is not None:
         st.download_button(
@@ -124,6 +130,29 @@ def panel(checkpoint: Checkpoint, example: pd.DataFrame | None) -> None:
         )  # fmt: skip
     if file is not None:
         _take(checkpoint, file.name, file.getvalue())
+    if _uploads():
+        st.button("Forget the uploads", icon=":material/delete:", key="lens-forget",
+                  type="tertiary", on_click=forget,
+                  help="takes the rows out of the session")  # fmt: skip
+
+
+def forget() -> None:
+    """Take all uploaded rows out of the session."""
+    for name in (_UPLOADS, _ENCODED, _BYTES):
+        state.remember(name, None)
+
+
+def kept() -> int:
+    """Return the bytes of the files whose rows the session keeps."""
+    return sum((state.recall(_BYTES) or {}).values())
+
+
+def allow(id_: str, content: bytes) -> None:
+    """Check that whoever asks may upload this, and count it once; InputError says the quota."""
+    own, counted = who.require(Right.UPLOAD), state.recall(_COUNTED) or frozenset()
+    if id_ not in counted:  # a file that is refused is read again in every run
+        quotas.require_upload(own, cache.ledger(), len(content), kept())
+        state.remember(_COUNTED, counted | {id_})
 
 
 def _take(checkpoint: Checkpoint, title: str, content: bytes) -> None:
@@ -131,9 +160,12 @@ def _take(checkpoint: Checkpoint, title: str, content: bytes) -> None:
     try:
         new = id_ not in _uploads()
         if new:
+            allow(id_, content)
             frame = read_rows(title, content)
             row_set(checkpoint, id_, title, frame)  # raises where the rows do not fit
             state.remember(_UPLOADS, {**_uploads(), id_: (title, frame)})
+            log.event("rows uploaded", rows=len(frame), bytes=len(content))
+            state.remember(_BYTES, {**(state.recall(_BYTES) or {}), id_: len(content)})
         found = rows(checkpoint, id_)
     except InputError as error:
         st.error(f"{error}. Nothing was kept; correct the file and upload it again.")

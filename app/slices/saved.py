@@ -1,10 +1,14 @@
 """Using a slice on every page, and the saved ones: by name, kept for all datasets of one name."""
 
+import contextlib
+
 import streamlit as st
 
 from aesm2.errors import InputError
 from aesm2.slices import saved
 from app import cache, state, widgets
+from app.people import who
+from app.people.who import Right
 from app.rows import source as row_source
 
 _DELETED = "slice-deleted"  # in the session: (dataset, name, text)
@@ -26,15 +30,16 @@ def actions(opened: cache.Opened, text: str, rows: int) -> None:
             if st.button(title, icon=icon, disabled=rows == 0, key=f"slice-{title[-5:].strip()}"):
                 state.put(slice=text, row="")
                 st.switch_page(page)
-        with st.popover("Save as…", icon=":material/bookmark_add:"):
-            _saving(opened, text)
+        if who.may(Right.SLICES):
+            with st.popover("Save as…", icon=":material/bookmark_add:"):
+                _saving(opened, text)
 
 
 def section(opened: cache.Opened, rows: cache.RowSet) -> None:
     """List the saved slices of the dataset with what can be done with each."""
     st.subheader("Saved slices", anchor=False)
     dataset = opened.checkpoint.description.name
-    named = row_source.known(opened)
+    named, mine = row_source.known(opened), _own(dataset)
     if not named:
         st.caption("None yet: look at a slice above and save it under a name.")
     for name, text in named.items():
@@ -47,10 +52,24 @@ def section(opened: cache.Opened, rows: cache.RowSet) -> None:
                       kwargs={"look": text})  # fmt: skip
             st.button("Use it", key=f"saved-use-{name}", on_click=state.put,
                       kwargs={"slice": text})  # fmt: skip
-            st.button("", icon=":material/delete:", key=f"saved-delete-{name}", type="tertiary",
-                      help=f"Delete “{name}”; it can be taken back", on_click=_delete,
-                      args=(dataset, name))  # fmt: skip
+            if name in mine:
+                st.button("", icon=":material/delete:", key=f"saved-delete-{name}",
+                          help=f"Delete “{name}”; it can be taken back", type="tertiary",
+                          on_click=_delete, args=(dataset, name))  # fmt: skip
     _undo_offer(dataset)
+
+
+def _own(dataset: str) -> dict[str, str]:
+    """Return the slices that whoever asks may delete; none where they cannot be read."""
+    with contextlib.suppress(InputError, OSError):
+        return saved.saved(cache.slices_home(), dataset) if who.may(Right.SLICES) else {}
+    return {}
+
+
+def _save(dataset: str, name: str, text: str) -> None:
+    who.require(Right.SLICES)
+    cache.slices_home().mkdir(parents=True, exist_ok=True)
+    saved.save(cache.slices_home(), dataset, name, text)
 
 
 def _size(opened: cache.Opened, rows: cache.RowSet, text: str) -> str:
@@ -66,7 +85,7 @@ def _saving(opened: cache.Opened, text: str) -> None:
     st.code(text, language=None, wrap_lines=True)
     if st.button("Save", key="slice-save", type="primary", disabled=not name.strip()):
         try:
-            saved.save(cache.slices_home(), opened.checkpoint.description.name, name, text)
+            _save(opened.checkpoint.description.name, name, text)
         except (InputError, OSError) as error:
             st.error(f"Not saved: {error}.", icon=":material/error:")
             return
@@ -76,6 +95,7 @@ def _saving(opened: cache.Opened, text: str) -> None:
 
 def _delete(dataset: str, name: str) -> None:
     try:
+        who.require(Right.SLICES)
         text = saved.delete(cache.slices_home(), dataset, name)
     except (InputError, OSError) as error:
         st.toast(f"Not deleted: {error}.", icon=":material/error:")
@@ -94,7 +114,7 @@ def _undo_offer(dataset: str) -> None:
 
 def _undo(dataset: str, name: str, text: str) -> None:
     try:
-        saved.save(cache.slices_home(), dataset, name, text)
+        _save(dataset, name, text)
     except (InputError, OSError) as error:
         st.toast(f"Not brought back: {error}.", icon=":material/error:")
         return

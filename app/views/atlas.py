@@ -1,8 +1,10 @@
 """Utilisation Atlas: which scenarios and tasks use which experts, and how alike they are."""
 
+import functools
+
 import streamlit as st
 
-from app import widgets
+from app import cache, widgets
 from app.atlas import cell as atlas_cell
 from app.atlas import counts
 from app.atlas import gates as atlas_gates
@@ -38,13 +40,14 @@ def page() -> None:
     with st.container(border=True, key="atlas-says"):
         st.markdown("**What this says**")
         atlas.bullets(atlas.says(used, chosen, pair))
-    cell = atlas.use_chart(used, chosen, stamp, code)
+    drawn = functools.partial(cache.drawn, opened, found.id)
+    cell = atlas.use_chart(used, chosen, stamp, code, drawn)
     if rows is None:
         counts.without_rows()
     else:
         atlas_cell.show(opened, rows, cell)
     st.subheader("Distance between scenarios", anchor=False)
-    atlas.distance_section(chosen, pair, stamp, code)
+    atlas.distance_section(chosen, pair, stamp, code, drawn)
     st.subheader("Are the experts put to use?", anchor=False)
     atlas.health_section(used)
     if rows is not None:

@@ -12,6 +12,7 @@ from app.lab import live as lab_live
 from app.lab import page as lab
 from app.lab import result as lab_result
 from app.lab import setup as lab_setup
+from app.people import who
 
 PARTS = {"learning": "Learning", "experts": "Experts"}
 
@@ -19,14 +20,14 @@ PARTS = {"learning": "Learning", "experts": "Experts"}
 def page() -> None:
     """Draw the page: what to train, the runs, and the one that is watched."""
     st.header("Training Lab: how does expert selection come into being?", anchor=False)
+    who.require(who.Right.TRAIN)
     st.caption(
         "Runs go on in processes of their own, one at a time on a device, whatever becomes of this"
         " page; come back to find them."
     )
     lab.acted()  # this run shows what came of it
-    own = lab.lab()
-    own.tend()
-    jobs = own.jobs()
+    lab.lab().tend()
+    jobs = lab.jobs()
     with st.expander("Set up a run", icon=":material/tune:", expanded=not jobs):
         lab_setup.section()
     lab.told()
@@ -41,7 +42,7 @@ def page() -> None:
     widgets.pick("Watch", "run", names, names[0], str, width=320)
     active = any(job.status().active or job.status() is lab.Status.QUEUED for job in jobs)
     st.fragment(live, run_every=lab.POLL if active else None)(active)
-    chosen = lab.chosen(own.jobs())
+    chosen = lab.chosen(lab.jobs())
     if chosen is not None:
         lab_branch.section(chosen)
         lab_result.promotion(chosen)
@@ -52,9 +53,8 @@ def live(was_active: bool) -> None:
     if lab.acted():  # a button in here, whose consequences the whole page shows
         st.rerun()
     with widgets.problems_told():
-        own = lab.lab()
-        own.tend()
-        jobs = own.jobs()
+        lab.lab().tend()
+        jobs = lab.jobs()
         lab.runs(jobs)
         job = lab.chosen(jobs)
         if job is None:

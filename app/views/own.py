@@ -9,6 +9,7 @@ from app.own import page as own
 from app.own import preview as own_preview
 from app.own import save as own_save
 from app.own import source as own_source
+from app.people import who
 
 WHAT = (
     "Bring a table. A draft says what each column is and why; change what it got wrong, watch what"
@@ -20,6 +21,7 @@ def page() -> None:
     """Draw the page: the table, the form, what follows from it, and saving."""
     st.header("Your data: from a table to a dataset", anchor=False)
     st.caption(WHAT)
+    who.require(who.Right.DATA)
     own_source.section()
     table = own.current()
     if table is None:

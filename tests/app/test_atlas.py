@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import aesm2
 from aesm2.data.dataset import Dataset
 from aesm2.data.scenarios import OVERALL
+from aesm2.plots import utilisation as utilisation_plot
 from aesm2.routing.shares import layer_choices, layer_shares
+from app import cache
 from tests import small
 from tests.app.conftest import with_numbers
 
@@ -253,3 +256,30 @@ def test_hostile_addresses(start: Start) -> None:
     bad = {"rows": "../x", "grouping": "city", "measure": "?", "roles": "none", "layers": "9"}
     at = sound(start(PAGE, over="x", layer="gone", s__country="zz", **bad))
     assert len(charts(at)) == 2
+
+
+def test_a_figure_is_built_once_for_a_view_and_anew_for_another(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[go.Figure] = []
+    draw = utilisation_plot.utilisation_figure
+
+    def counted(*arguments: Any) -> go.Figure:
+        built.append(draw(*arguments))
+        return built[-1]
+
+    monkeypatch.setattr(utilisation_plot, "utilisation_figure", counted)
+    cache._drawn.clear()
+    at = sound(start(PAGE))
+    at.run()
+    assert len(built) == 1
+    first = charts(at)[0]
+    pick(at, "Role", "shared")
+    assert len(built) == 2
+    assert charts(at)[0] != first
+    pick(at, "Role", "both")
+    assert len(built) == 2
+    assert charts(at)[0]["data"] == first["data"]
+    at = sound(start(PAGE, s__country="fr"))
+    assert len(built) == 3
+    assert charts(at)[0]["data"] != first["data"]

@@ -216,18 +216,27 @@ Visit = Callable[..., Visitor]
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app, served from a process of its own with an empty home and a folder of evidence."""
-    home = tmp_path_factory.mktemp("home")
-    log = home / "server.log"
+    with serving(tmp_path_factory.mktemp("home"), free_port()) as url:
+        yield url
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(home: Path, port: int, *options: str, **more: str) -> Iterator[str]:
+    """Serve the app; options: of Streamlit. more: of the environment."""
+    log = home / "server.log"
+    command = ["-m", "streamlit", "run", "app/main.py", "--server.port", str(port), *options]
     made.write(home / "evidence" / "hand")
     environment = os.environ | {
         "HOME": str(home), "AESM2_DATA": str(home / "data"),
         "AESM2_EVIDENCE": str(home / "evidence"), "AESM2_LAB": str(home / "lab"),
         "AESM2_CHECKPOINTS": str(home / "checkpoints"),
-    }  # fmt: skip
+    } | more  # fmt: skip
     with (
         log.open("w") as out,
         subprocess.Popen(
