@@ -4,6 +4,6 @@ from aesm2.checkpoint import Checkpoint, load
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.routing.trace import RoutingTrace
-from aesm2.training.loop import train
+from aesm2.training.train import train
 
 __all__ = ["Checkpoint", "Dataset", "InputError", "RoutingTrace", "load", "train"]

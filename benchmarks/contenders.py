@@ -26,7 +26,7 @@ from aesm2.config import MMoEConfig as OurMMoEConfig
 from aesm2.data.batch import Batch
 from aesm2.inference import probabilities
 from aesm2.models import Schema, build
-from aesm2.training.loop import _step, _task_weights, fit
+from aesm2.training.loop import _step, fit, task_weights
 from aesm2.training.run import Run
 from benchmarks.model import Sizes, autocast, dense
 
@@ -121,7 +121,7 @@ def _own(name: str, layers: str, model: ModelConfig, task: Task, precision: str)
         torch.manual_seed(0)
         net = build(model, task.schema)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, fused=True)
-    weights = torch.tensor(_task_weights(training, net))
+    weights = torch.tensor(task_weights(training, net))
     noise = torch.Generator().manual_seed(0)
 
     def step() -> None:

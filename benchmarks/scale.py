@@ -33,8 +33,9 @@ from aesm2.losses import loss_terms
 from aesm2.simulation.presets import PRESETS
 from aesm2.simulation.write import simulate
 from aesm2.training.launch import Work, train_together
-from aesm2.training.loop import build_seeded, train
+from aesm2.training.loop import build_seeded
 from aesm2.training.meter import peak_megabytes
+from aesm2.training.train import train
 from benchmarks.harness import header, spread, table
 
 GIB = 2**30

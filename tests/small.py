@@ -16,8 +16,8 @@ import pandas as pd
 
 from aesm2.config import Config, parse
 from aesm2.data.dataset import Dataset
-from aesm2.training.loop import train
 from aesm2.training.run import RECORDS
+from aesm2.training.train import train
 
 DESCRIPTION = """
 name = "shop"

@@ -190,7 +190,7 @@ EQUATIONS = (
         "What training makes small: the losses of the tasks, that of the selection, and the size of"
         " the weights.",
         ("aesm2.losses:LossTerms.total", "aesm2.losses:squared_norm",
-         "aesm2.training.loop:train"),
+         "aesm2.training.loop:fit"),
         (_LOSSES, "tests/training/test_loop.py"),
         "γ‖Θ‖² is Adam's weight decay of 2γ, its exact gradient; the trainer logs it apart.",
     ),

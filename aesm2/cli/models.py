@@ -31,7 +31,7 @@ from aesm2.streaming.sources import is_streamed
 from aesm2.training.engines import Engine, launch_name, train_by
 from aesm2.training.group import joined, launched
 from aesm2.training.launch import Work, outcome
-from aesm2.training.loop import Interrupted
+from aesm2.training.train import Interrupted
 
 
 def train_command(

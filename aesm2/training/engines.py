@@ -7,8 +7,8 @@ from pathlib import Path
 
 from aesm2.data.dataset import Dataset
 from aesm2.training.launch import Work, train_together
-from aesm2.training.loop import train
 from aesm2.training.ray_engine import train_on_ray
+from aesm2.training.train import train
 
 
 class Engine(StrEnum):

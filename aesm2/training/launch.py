@@ -25,8 +25,8 @@ from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.training.group import Group, joined, own_device
 from aesm2.training.interrupt import interrupts
-from aesm2.training.loop import Interrupted, train
 from aesm2.training.run import Run
+from aesm2.training.train import Interrupted, train
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from aesm2.data.dataset import Dataset
 from aesm2.simulation.presets import read_preset
 from aesm2.simulation.write import simulate
-from aesm2.training.loop import train
+from aesm2.training.train import train
 from tests import small
 from tests.cli.conftest import Run
 

@@ -21,11 +21,11 @@ from aesm2.models import build
 from aesm2.training import engines, launch
 from aesm2.training.group import ALONE, Group, own_device
 from aesm2.training.launch import Outcome, Work, outcome
-from aesm2.training.loop import Interrupted, _check_rows_apart
 from aesm2.training.meter import Meter
 from aesm2.training.ray_engine import absolute
 from aesm2.training.rows import Share, read_rows
 from aesm2.training.run import Run
+from aesm2.training.train import Interrupted, _check_rows_apart
 from tests import small
 from tests.models import cases
 from tests.models.test_properties import CONFIGS, SCHEMA
@@ -255,10 +255,10 @@ def test_the_state_is_saved_between_measurements_too(tmp_path: Path) -> None:
         def save_state(self, tensors: object, position: object) -> None:
             saved.append(position.step)
 
-    from aesm2.training import loop
+    from aesm2.training import train
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(loop, "Run", Watched)
+        patched.setattr(train, "Run", Watched)
         small.fit(tmp_path / "run", small.config(epochs=1), save_every=2)
     assert saved == [2, 4, 5, 6]
 

@@ -21,11 +21,11 @@ from aesm2.config import Config
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.selfcheck import selfcheck
-from aesm2.training import loop
+from aesm2.training import loop, train
 from aesm2.training import run as run_module
 from aesm2.training.interrupt import interrupts
-from aesm2.training.loop import Interrupted
 from aesm2.training.run import Position, Run
+from aesm2.training.train import Interrupted
 from tests import small
 
 SECONDS = 60  # nothing here is waited for longer
@@ -62,7 +62,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
                 received.append(signal.SIGINT)
             return original(*arguments)
 
-        monkeypatch.setattr(loop, "interrupts", stops)
+        monkeypatch.setattr(train, "interrupts", stops)
         monkeypatch.setattr(loop, "_step", step)
 
     original = loop._step

@@ -16,9 +16,9 @@ import safetensors.torch
 from aesm2.config import Config
 from aesm2.lock import holder
 from aesm2.training.launch import Work, train_together
-from aesm2.training.loop import Interrupted
 from aesm2.training.ray_engine import train_on_ray
 from aesm2.training.run import LOCK, Run
+from aesm2.training.train import Interrupted
 from tests import small
 from tests.training.test_run import toml
 
