@@ -1,11 +1,8 @@
 """The Attribution page: by group, and many rows in the background."""
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit, Visitor
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def pick(visitor: Visitor, name: str, option: str) -> None:

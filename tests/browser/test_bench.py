@@ -1,11 +1,8 @@
 """The Bench: choices change the table and its charts, and the address follows."""
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_a_cell_and_the_papers_table(visit: Visit) -> None:

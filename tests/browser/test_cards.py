@@ -5,8 +5,6 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def test_a_bar_opens_a_card_and_a_mark_its_feature(visit: Visit) -> None:
     visitor = visit().open("experts", checkpoint="kuairand", layer="activity.1")

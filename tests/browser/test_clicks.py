@@ -9,8 +9,6 @@ from aesm2.checkpoint import load
 from aesm2.routing.shares import layer_shares
 from tests.browser.conftest import ROOT, Visit
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def favourite(role: str, scenario: int) -> int:
     """The expert that most rows of a tab take, by the counts that the checkpoint holds."""

@@ -1,12 +1,9 @@
 """The Data page: a feature is chosen by a click, a row leads into the Lens."""
 
-import pytest
 from playwright.sync_api import expect
 
 from aesm2.checkpoint import load
 from tests.browser.conftest import ROOT, Visit
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def feature(name: str) -> int:

@@ -2,12 +2,9 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import Visit, Visitor
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def first_line(visitor: Visitor, name: str) -> Locator:

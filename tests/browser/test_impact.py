@@ -1,11 +1,8 @@
 """The Impact page: another model to compare with, and the address follows."""
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_another_model_to_compare_with(visit: Visit) -> None:

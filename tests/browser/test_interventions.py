@@ -1,11 +1,8 @@
 """The Interventions page: every expert is knocked out, and a click on a cell does it."""
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_a_cell_of_all_knock_outs_becomes_the_intervention(visit: Visit) -> None:

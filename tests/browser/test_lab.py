@@ -8,7 +8,6 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import PATIENCE, Visit, Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
 STEP = re.compile(r"Step\D*([\d,]+)")
 
 

@@ -5,8 +5,6 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def test_a_copied_address_shows_the_same_to_somebody_else(visit: Visit) -> None:
     here = visit().open("atlas")

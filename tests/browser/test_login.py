@@ -13,8 +13,6 @@ from tests import small
 from tests.browser.conftest import Visitor, free_port, serving
 from tests.browser.identity import CLIENT, SECRET, Provider
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 PEOPLE = '[people]\nanalysts = ["*@shop.example"]\n'
 ANN = {"sub": "ann", "name": "Ann", "email": "ann@shop.example", "email_verified": True}
 CARL = ANN | {"sub": "carl", "name": "Carl", "email": "carl@shop.example"}

@@ -9,8 +9,6 @@ from playwright.sync_api import expect
 from tests.browser.conftest import ERROR, Visit, Visitor
 from tests.data.funnels import FUNNELS
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def bring(visitor: Visitor, file: Path) -> None:
     visitor.open("own")

@@ -5,7 +5,6 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit, Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
 PAGES = {  # path: what its heading holds, and the least number of charts
     "": ("What am I looking at?", 2),
     "data": ("Data: what is the model trained on?", 5),

@@ -1,11 +1,8 @@
 """Paper and audit: open an equation, follow a table to its page."""
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_an_equation_and_the_way_to_a_page(visit: Visit) -> None:

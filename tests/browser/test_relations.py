@@ -1,11 +1,8 @@
 """The Relations page: another task changes the trees, and the address follows."""
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_the_trees_of_another_task(visit: Visit) -> None:

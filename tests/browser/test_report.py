@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import PATIENCE, Visit
 
-pytestmark = pytest.mark.xdist_group("browser")
 DRAWN = """
 () => [...document.querySelectorAll('.chart')].map(box => [
   box.parentElement.querySelector('h2').textContent,

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 import aesm2
@@ -11,8 +10,6 @@ from aesm2.routing.grouped import grouped_utilisation
 from aesm2.streaming import summary_file
 from aesm2.streaming.works import row_groups
 from tests.browser.conftest import ROOT, Visit
-
-pytestmark = pytest.mark.xdist_group("browser")
 
 
 def test_a_cell_is_clicked_and_a_summary_opened(visit: Visit, tmp_path: Path) -> None:

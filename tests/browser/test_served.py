@@ -8,8 +8,6 @@ import pytest
 
 from benchmarks.client import Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.mark.timeout(600)  # it may be the first to start the server
 def test_a_visitor_without_a_browser_uses_the_app_and_is_counted(url: str) -> None:

@@ -1,12 +1,10 @@
 """Story mode: all eight steps by keyboard, forth and back, and out again."""
 
-import pytest
 from playwright.sync_api import expect
 
 from app.story.parts import CHAPTERS
 from tests.browser.conftest import IDLE, Visit, Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
 CHARTS = (2, 1, 1, 2, 1, 1, 2, 1)  # of each step
 
 

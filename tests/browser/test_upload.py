@@ -11,8 +11,6 @@ from aesm2.checkpoint import load
 from aesm2.data.dataset import Dataset
 from tests.browser.conftest import ERROR, ROOT, Visit, Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 TOTAL = """() => {
   const chart = document.querySelector('[class*="st-key-chart-atlas-own"] .js-plotly-plot');
   const rows = chart?._fullLayout?.yaxis?.ticktext?.map(t => +t.split('n = ')[1].replace(',', ''));

@@ -34,8 +34,6 @@ POST_EXPOSURE = {
 # What the log itself knows at the time of the impression.
 CONTEXT = {"user_id", "video_id", "tab", "ui", "date", "hourmin", "time_ms", "duration_ms"}
 DERIVED = {"hour", "weekday", "log_play_seconds", "play_ratio", "aspect"}
-SHARED = pytest.mark.xdist_group("kuairand")  # one process reads it
-pytestmark = SHARED
 
 
 @pytest.fixture(scope="session")
