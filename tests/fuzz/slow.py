@@ -86,8 +86,10 @@ def _same(cell: str, value: Any, decimal: str) -> bool:
         return value in (cell, swapped, cell.replace("\r\n", "\n"))
     number = cell.strip().replace(decimal, ".") if decimal != "." else cell.strip()
     try:
+        if isinstance(value, int):
+            return int(float(number)) == value or int(number) == value
         found = float(number)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     return found == float(value) or math.isclose(found, float(value), rel_tol=1e-12)
 
