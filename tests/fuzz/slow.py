@@ -86,8 +86,8 @@ def _same(cell: str, value: Any, decimal: str) -> bool:
         return value in (cell, swapped, cell.replace("\r\n", "\n"))
     number = cell.strip().replace(decimal, ".") if decimal != "." else cell.strip()
     try:
-        if isinstance(value, int):
-            return int(float(number)) == value or int(number) == value
+        if number.lstrip("+-").isdecimal():
+            return int(number) == int(value) or float(number) == float(value)
         found = float(number)
     except (ValueError, OverflowError):
         return False
