@@ -31,7 +31,7 @@ COLUMNS = {  # of each table, those that are read: name:t for text, name:n for n
     " seconds:n chosen:n",
     "usage": "variant:t seed:n layer:t target:t path:t expert:n rows:n specific:n shared:n"
     " weight:n",
-    "regimes": f"factor:t value:n base:n {_MEASURED}",
+    "regimes": "factor:t value:n base:n variant:t seed:n scope:t task:t truth_auc:n",
 }  # fmt: skip
 
 

@@ -29,6 +29,12 @@ def pack(checkpoint: Path) -> bytes:
     return content.getvalue()
 
 
+def place_in(home: Path, name: str) -> Path:
+    """Return where in a folder a checkpoint of a name goes; InputError for no name, or a path."""
+    _require_name(name)
+    return home / name
+
+
 def unpack(content: bytes, folder: Path, owner: str = "") -> Checkpoint:
     """Write what `pack` returned into a new folder, which is there verified or not at all.
 
@@ -81,11 +87,7 @@ def promote(checkpoint: Path, folder: Path, notes: str = "", owner: str = "") ->
 @contextlib.contextmanager
 def _new(folder: Path) -> Iterator[Path]:
     """Yield a folder to fill, which takes its name at the end, or is gone after an error."""
-    if not NAME.fullmatch(folder.name):
-        raise InputError(
-            f"'{folder.name}' is no name for a checkpoint: up to 64 letters, digits, dots, dashes"
-            " and underscores, the first a letter or digit"
-        )
+    _require_name(folder.name)
     if exists(folder):
         raise InputError(f"{folder}: exists already; choose another name")
     part = folder.with_name(f".{folder.name}.part")
@@ -100,6 +102,14 @@ def _new(folder: Path) -> Iterator[Path]:
         for parent in missing:
             with contextlib.suppress(OSError):  # it is not empty: all went well
                 parent.rmdir()
+
+
+def _require_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"'{name}' is no name for a checkpoint: up to 64 letters, digits, dots, dashes"
+            " and underscores, the first a letter or digit"
+        )
 
 
 def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:

@@ -87,9 +87,11 @@ def _same(cell: str, value: Any, decimal: str) -> bool:
     number = cell.strip().replace(decimal, ".") if decimal != "." else cell.strip()
     try:
         found = float(number)
+        return found == float(value) or math.isclose(found, float(value), rel_tol=1e-12)
+    except OverflowError:  # a whole number beyond all floats, which Python keeps
+        return number.lstrip("+-").isdecimal() and int(number) == value
     except ValueError:
         return False
-    return found == float(value) or math.isclose(found, float(value), rel_tol=1e-12)
 
 
 def require_same_values(columns: dict[str, list[Any]], frame: pd.DataFrame) -> None:

@@ -29,7 +29,7 @@ from aesm2.errors import LONGEST, InputError, nearest
 from aesm2.evidence.folder import read_evidence
 from aesm2.evidence.regimes import read_map
 from aesm2.files import read_json, read_lines
-from aesm2.lab.archive import pack, unpack
+from aesm2.lab.archive import pack, place_in, unpack
 from aesm2.lab.queue import Lab
 from aesm2.models import TooLarge, build
 from aesm2.report import read_report
@@ -290,6 +290,12 @@ def test_a_zip_whose_directory_points_before_its_begin_is_refused(tmp_path: Path
     assert "ZIP" in denied(read_report, damaged[:200] + damaged[4_000:], "x.zip")
 
 
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "/etc/x", "..", "", ".x", "a\n"])
+def test_a_name_that_somebody_types_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    assert "is no name for a checkpoint" in denied(place_in, tmp_path, name)
+    assert place_in(tmp_path, "mine") == tmp_path / "mine"
+
+
 # ---- runs -------------------------------------------------------------------------------------
 
 
@@ -366,8 +372,8 @@ def test_tables_of_evidence_have_their_columns(tmp_path: Path) -> None:
         frame = pd.read_parquet(folder / f"{table}.parquet")
         frame.drop(columns="variant").to_parquet(folder / f"{table}.parquet")
         assert "lacks the column 'variant'" in denied(read, folder)
-        frame.assign(auc="x").to_parquet(folder / f"{table}.parquet")
-        assert "'auc' holds" in denied(read, folder)
+        frame.assign(truth_auc="x").to_parquet(folder / f"{table}.parquet")
+        assert "'truth_auc' holds" in denied(read, folder)
 
 
 def test_a_truth_that_is_none_is_refused(tmp_path: Path) -> None:

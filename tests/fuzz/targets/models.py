@@ -16,7 +16,7 @@ import torch
 from aesm2.checkpoint import Checkpoint, load
 from aesm2.config import AESM2Config
 from aesm2.errors import InputError
-from aesm2.lab.archive import pack, unpack
+from aesm2.lab.archive import pack, place_in, unpack
 from aesm2.lab.job import JOB, PLAN, trouble
 from aesm2.lab.queue import Lab
 from aesm2.lab.records import read_history, read_saturation, read_snapshots
@@ -219,7 +219,8 @@ def archives() -> Case:
     def case(dice: Dice, place: Path) -> None:
         made = mutate.mutated(dice, content, "zip") if dice.random() < 0.4 else _zip(dice, files)
         with unchanged(place):
-            opened = unpack(made, place / dice.one(("mine", "mine", "mine", *mutate.TEXTS[:30])))
+            name = dice.one(("mine", "mine", "mine", *mutate.TEXTS[:30]))
+            opened = unpack(made, place_in(place, name))
         if {p.name for p in place.iterdir()} != {opened.path.name}:
             raise Wrong(f"beside it stand {sorted(p.name for p in place.iterdir())}")
         _require_oracle(opened, rows().head(5))
