@@ -166,5 +166,6 @@ def test_words_from_data_are_no_markdown() -> None:
 
 def test_each_layer_and_split_has_its_own_figures(start: Start) -> None:
     each_gets_its_own(
-        start, "", {}, {"layer": "task.1"}, {"metrics-split": "validation", "metrics-scope": "path"},
+        start, "", {}, {"layer": "task.1"},
+        {"metrics-split": "validation", "metrics-scope": "path"},
     )  # fmt: skip
