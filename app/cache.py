@@ -49,6 +49,7 @@ from app.people import who
 from app.people.quotas import Ledger
 
 Found = TypeVar("Found")
+Draw = Callable[[str, Callable[[], go.Figure]], go.Figure]  # script, how it is drawn → figure
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("kuairand", "kuairand-noaux", "alipay-sim")
 SUMMARIES = f"*{summary_file.SUFFIX}"
@@ -88,6 +89,17 @@ class RowSet:
     def name(self) -> str:
         """The title without the slice."""
         return self.title.removesuffix(f", slice {self.slice}") if self.slice else self.title
+
+
+class Drawn(go.Figure):
+    """A figure that is kept: what the browser gets is made once, so it is not to be changed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figure as plain data, the same each time."""
+        made: dict[str, Any] | None = getattr(self, "_made", None)
+        if made is None:
+            made = self._made = super().to_dict()
+        return made
 
 
 @dataclass(frozen=True)
@@ -252,15 +264,35 @@ def _of_study(key: str, study_id: str, _build: Callable[[], Found]) -> Found:
 def drawn(opened: Opened, of: str, code: str, build: Callable[[], go.Figure]) -> go.Figure:
     """Return the figure of a checkpoint that a script determines; not to be changed.
 
-    of: id of the rows or counts that the script begins with. Building a figure takes plotly longer
-    than anything else in a page's run.
+    of: id of the rows or counts that the script begins with, "" where it begins with none. Building
+    a figure takes plotly longer than anything else in a page's run. Devices round differently, so
+    each has its own.
     """
-    return _drawn(opened.checkpoint.hash, of, code, build)
+    return _drawn(opened.checkpoint.hash, str(opened.checkpoint.device), of, code, build)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _drawn(hash_: str, of: str, code: str, _build: Callable[[], go.Figure]) -> go.Figure:
+def told(key: str, checkpoints: Sequence[Checkpoint], build: Callable[[], Found]) -> Found:
+    """Return what `key` and checkpoints determine; it must not be changed, nor take long."""
+    models = tuple(f"{own.hash} {own.device}" for own in checkpoints)
+    result: Found = _told(key, models, build)
+    return result
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _told(key: str, models: tuple[str, ...], _build: Callable[[], Found]) -> Found:
     return _build()
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _drawn(
+    hash_: str, device: str, of: str, code: str, _build: Callable[[], go.Figure]
+) -> go.Figure:
+    return Drawn(_build())
+
+
+def anew(code: str, build: Callable[[], go.Figure]) -> go.Figure:
+    """Build a figure, whatever its script: a `Draw` that keeps none."""
+    return build()
 
 
 def dataset_of(checkpoint: Checkpoint) -> Dataset:
@@ -504,4 +536,4 @@ def figure(
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _figure(key: str, hashes: tuple[str, ...], _build: Callable[[], go.Figure]) -> go.Figure:
-    return _build()
+    return Drawn(_build())

@@ -1,5 +1,6 @@
 """Pins: the report of this session, and the button that puts a chart into it or takes it out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,10 +19,10 @@ PAGE = "views/report.py"
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart as it is drawn: all that a pin of it holds."""
+    """A chart as it is drawn: all that a pin of it holds. data: the numbers, or what makes them."""
 
     figure: go.Figure
-    data: pd.DataFrame
+    data: pd.DataFrame | Callable[[], pd.DataFrame]
     key: str
     title: str
     help: Help
@@ -118,9 +119,10 @@ def _toggled(chart: Chart, id_: str) -> None:
     about = chart.context
     model = {"layer": about.layer, "task": about.task} if about.hash else {}
     address = state.address(about.page, **model)
+    data = chart.data() if callable(chart.data) else chart.data
     try:
         new = pinned(
-            chart.figure, chart.data, chart.key, chart.title, chart.help, alt=chart.alt,
+            chart.figure, data, chart.key, chart.title, chart.help, alt=chart.alt,
             code=chart.code, context=about.model_copy(update={"address": address[:2_000]}),
         )  # fmt: skip
         keep(report().added(new))

@@ -37,7 +37,9 @@ def of_rows(checkpoint: Checkpoint, parts: Sequence[cache.RowSet] | None, lines:
 def of_row(opened: cache.Opened, rows: cache.RowSet, name: Any) -> Code:
     """Return what makes a script about one row: its lines may use `checkpoint` and `row`."""
     plain = name.item() if hasattr(name, "item") else name
-    return lambda lines: script(opened, rows, f"row = rows.loc[[{plain!r}]]\n{lines.strip()}")
+    row = f"row = rows.loc[[{plain!r}]]"
+    opening = ["import aesm2", _load(opened.checkpoint), _rows(opened.checkpoint, [rows]), row]
+    return lambda lines: _script([*opening, lines.strip()])
 
 
 def of_runs(runs: Mapping[str, Checkpoint], lines: str) -> str:

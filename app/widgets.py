@@ -130,15 +130,16 @@ def chart(
     key: str,
     title: str,
     explanation: Explanation,
-    data: pd.DataFrame,
+    data: pd.DataFrame | Callable[[], pd.DataFrame],
     alt: str,
     selectable: bool = False,
     code: str = "",
 ) -> Any:
     """Draw a chart with its help, its pin, and the numbers behind it with a CSV download.
 
-    code: the lines of Python that make it, see `recipes.script`. selectable: return the user's
-    click as Streamlit's event, whose points carry `customdata`.
+    figure: is left as it is, for it may be kept and shared. data: the numbers, or how they are
+    made, for when they are asked for. code: the lines of Python that make it, see `recipes.script`.
+    selectable: return the user's click as Streamlit's event, whose points carry `customdata`.
     """
     with st.container(key=f"chart-{key}"):
         own = pins.Chart(figure, data, key, plain(title), explanation.help, alt, code, context())
@@ -155,7 +156,7 @@ def chart(
         )
         if numbers.open:  # a table nobody looks at would slow every run
             with numbers:
-                table(data, key, stamp_of(figure))
+                table(data() if callable(data) else data, key, stamp_of(figure))
     return event
 
 

@@ -1,11 +1,9 @@
 """What the Utilisation Atlas is made of: its inputs, its charts, what it says."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from aesm2.data.scenarios import OVERALL, PATH, existing
@@ -122,11 +120,8 @@ def shares(found: Utilisation, spec: LayerSpec, by: str) -> LayerShares:
     return layer_shares(found, spec.name, grouping, existing(described, found.schema, PATH))
 
 
-Draw = Callable[[str, Callable[[], go.Figure]], go.Figure]  # script, how it is drawn → figure
-
-
 def use_chart(
-    found: Utilisation, chosen: Options, stamp: str, code: Code, drawn: Draw
+    found: Utilisation, chosen: Options, stamp: str, code: Code, drawn: cache.Draw
 ) -> list[Any] | None:
     """Draw who uses which experts; return the customdata of the cell that was clicked."""
     layers = [shares(found, spec, chosen.by) for spec in chosen.shown]
@@ -146,7 +141,7 @@ def use_chart(
         chosen.key,
         f"Who uses which experts: {MEASURES[chosen.value]}",
         USE,
-        utilisation_plot.utilisation_table(panels),
+        lambda: utilisation_plot.utilisation_table(panels),
         " ".join(sentence for layer in layers for sentence in layer_findings(layer)),
         selectable=True,
         code=script,
@@ -189,7 +184,7 @@ def says(found: Utilisation, chosen: Options, pair: Compared | None) -> list[str
 
 
 def distance_section(
-    chosen: Options, pair: Compared | None, stamp: str, code: Code, drawn: Draw
+    chosen: Options, pair: Compared | None, stamp: str, code: Code, drawn: cache.Draw
 ) -> None:
     """Draw how differently the scenarios use the experts."""
     layer = widgets.current_layer()
@@ -209,7 +204,7 @@ def distance_section(
         f"atlas-distance-{pair.distances.by}",
         f"How differently the scenarios use {pair.what}",
         DISTANCE,
-        distance_plot.distance_table(pair.distances),
+        lambda: distance_plot.distance_table(distances),
         " ".join(distance_findings(pair.distances, pair.what)),
         code=script,
     )

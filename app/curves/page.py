@@ -3,22 +3,26 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from aesm2.checkpoint import Checkpoint
 from aesm2.data.scenarios import OVERALL, PATH, existing
 from aesm2.files import read_lines
 from aesm2.plots import metrics as metrics_plot
 from aesm2.plots import training as training_plot
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.routing.shares import ROLES, layer_shares
+from aesm2.routing.utilisation import Utilisation
 from aesm2.training import history
 from app import cache, state, widgets
 from app.curves import code
 from app.curves.runs import Run, stamp
 
+Found = TypeVar("Found")
 SMOOTHING = {"0": "none", "0.5": "light", "0.8": "medium", "0.95": "strong"}
 LOSSES = widgets.Explanation(
     "What training makes smaller, term by term, each as it enters the sum.",
@@ -116,7 +120,7 @@ def losses(runs: list[Run], chosen: Options) -> None:
         _key("losses", runs, chosen),
         "Loss by term, as it enters the sum",
         LOSSES,
-        training_plot.curves_table(frames),
+        lambda: training_plot.curves_table(frames),
         "At the last record: " + ", ".join(f"{term} {v:.3g}" for term, v in last.items()),
         code=code.frames(
             frames,
@@ -153,7 +157,7 @@ def validation(runs: list[Run], chosen: Options) -> None:
         _key(f"validation-{chosen.by}", runs, chosen),
         "Validation AUC × 100",
         VALIDATION,
-        training_plot.curves_table(frames).rename(columns={"value": "AUC × 100"}),
+        lambda: training_plot.curves_table(frames).rename(columns={"value": "AUC × 100"}),
         f"Validation AUC over training; the weights of step {runs[0].checkpoint.steps} were kept",
         code=code.frames(
             frames,
@@ -187,7 +191,7 @@ def divergences(runs: list[Run], chosen: Options) -> None:
         _key("divergences", runs, chosen),
         "How sharp the selection is: Σ KL over the chosen experts",
         DIVERGENCE,
-        training_plot.curves_table(frames),
+        lambda: training_plot.curves_table(frames),
         "Sums of KL by layer, for specific and shared experts, over training",
         code=code.frames(
             frames,
@@ -208,11 +212,9 @@ def snapshots(run: Run) -> None:
                 icon=":material/info:")  # fmt: skip
         return
     schema, layer = checkpoint.encoder.schema, widgets.current_layer()
-    lines = read_lines(checkpoint.path / "utilisation.jsonl")
+    every = _told("snapshots", [run], lambda: _snapshots(checkpoint))
     found = [
-        (step, used)
-        for step, used in history.snapshots(lines, schema, checkpoint.layers)
-        if any(own.spec.name == layer.name for own in used.layers)
+        (step, used) for step, used in every if any(o.spec.name == layer.name for o in used.layers)
     ]
     if not found:
         st.info(f"No snapshot of {layer.name} was recorded while this run trained.",
@@ -233,15 +235,24 @@ def snapshots(run: Run) -> None:
     exists = existing(checkpoint.description, schema, PATH)
     shown = utilisation_plot.panels([layer_shares(used, layer.name, by, exists)], ROLES, "share")
     st.caption(f"Snapshot at step {step:,}, the nearest of {len(found)}; validation rows.")
+    script, stamped = code.snapshot(run, layer.name, by, step), widgets.stamp()
     widgets.chart(
-        utilisation_plot.utilisation_figure(shown, f"{widgets.stamp()}, validation split"),
+        cache.figure(
+            script, [checkpoint],
+            lambda: utilisation_plot.utilisation_figure(shown, f"{stamped}, validation split"),
+        ),
         f"curves-use-{layer.name}-{by}-{step}".replace(".", "-"),
         f"Who used which experts of {layer.name} at step {step:,}: share of rows",
         USE,
-        utilisation_plot.utilisation_table(shown).assign(step=step),
+        lambda: utilisation_plot.utilisation_table(shown).assign(step=step),
         f"Share of rows that took each expert of {layer.name} at step {step}",
-        code=code.snapshot(run, layer.name, by, step),
-    )
+        code=script,
+    )  # fmt: skip
+
+
+def _snapshots(checkpoint: Checkpoint) -> list[tuple[int, Utilisation]]:
+    lines = read_lines(checkpoint.path / "utilisation.jsonl")
+    return history.snapshots(lines, checkpoint.encoder.schema, checkpoint.layers)
 
 
 def comparison(runs: list[Run]) -> None:
@@ -250,7 +261,7 @@ def comparison(runs: list[Run]) -> None:
         return
     st.subheader("What differs between the runs", anchor=False)
     configs = {run.name: run.checkpoint.config for run in runs}
-    table = history.config_differences(configs)
+    table = _told("settings", runs, lambda: history.config_differences(configs))
     datasets = [run.checkpoint.description.name for run in runs]
     if len(set(datasets)) > 1:
         st.warning("These runs are of different datasets: their numbers do not compare.",
@@ -261,7 +272,7 @@ def comparison(runs: list[Run]) -> None:
         widgets.table(table, "curves-settings")
     st.markdown("**Final test AUC × 100**")
     evaluations = {run.name: run.checkpoint.evaluation for run in runs}
-    compared = metrics_plot.comparison_table(evaluations, "test")
+    compared = _told("metrics", runs, lambda: metrics_plot.comparison_table(evaluations, "test"))
     numbers = {name: "%+.2f" if name.endswith("difference") else "%.2f"
                for name in compared.columns[4:]}  # fmt: skip
     widgets.table(compared, "curves-metrics", column_config={
@@ -285,9 +296,13 @@ def _frames(
     runs: list[Run], chosen: Options, by: list[str], read: Callable[[Run], pd.DataFrame]
 ) -> dict[str, pd.DataFrame]:
     """Read a frame of every run that has one, smoothed."""
-    frames = {run.name: read(run) for run in runs}
-    kept = {name: frame for name, frame in frames.items() if len(frame)}
-    return {name: history.smoothed(frame, chosen.factor, by) for name, frame in kept.items()}
+
+    def build() -> dict[str, pd.DataFrame]:
+        frames = {run.name: read(run) for run in runs}
+        kept = {name: frame for name, frame in frames.items() if len(frame)}
+        return {name: history.smoothed(frame, chosen.factor, by) for name, frame in kept.items()}
+
+    return _told(f"frames by {by} {chosen}", runs, build)
 
 
 def _step(last: int) -> int:
@@ -300,8 +315,14 @@ def _drawn(
     kind: str, runs: list[Run], chosen: Options, build: Callable[[], go.Figure]
 ) -> go.Figure:
     """Return a figure of the runs, built once for these runs, their names and options."""
-    names = ", ".join(run.name for run in runs)
+    names = [run.name for run in runs]
     return cache.figure(f"{kind} {chosen} {names}", [run.checkpoint for run in runs], build)
+
+
+def _told(key: str, runs: list[Run], build: Callable[[], Found]) -> Found:
+    """Return what `key` says of the runs and their names, computed once."""
+    names = [run.name for run in runs]
+    return cache.told(f"{key} {names}", [run.checkpoint for run in runs], build)
 
 
 def _key(name: str, runs: list[Run], chosen: Options) -> str:

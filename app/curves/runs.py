@@ -49,11 +49,11 @@ def chosen(opened: cache.Opened) -> list[Run]:
             "Compare with", others, max_selections=MOST, width=360,
             placeholder="other checkpoints", **state.bind("compare", wanted),
         )  # fmt: skip
-    runs = [Run(current or opened.checkpoint.name, opened.checkpoint, opened.checkpoint.history())]
+    runs = [Run(current or opened.checkpoint.name, opened.checkpoint, _history(opened.checkpoint))]
     for name in wanted:
         try:
             other = cache.opened(catalogue[name], state.get("device", "auto")).checkpoint
-            runs.append(Run(name, other, other.history()))
+            runs.append(Run(name, other, _history(other)))
         except InputError as error:
             st.warning(f"“{name}” is left out: {error}", icon=":material/warning:")
     return runs
@@ -95,6 +95,10 @@ def note(runs: list[Run]) -> None:
             "Not compared. To see what the auxiliary loss does (Fig. 6), train once more with"
             " lambda_specific = 0 and lambda_shared = 0 and choose that run above."
         )
+
+
+def _history(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    return cache.told("history", [checkpoint], checkpoint.history)
 
 
 def _auxiliary(config: Config) -> bool:

@@ -8,7 +8,7 @@ from aesm2.data.counts import stored_counts
 from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.plots import architecture as architecture_plot
 from aesm2.plots import metrics as metrics_plot
-from app import recipes, state, widgets
+from app import cache, recipes, state, widgets
 from app.data import about as data_about
 from app.data import tables as data_tables
 from app.lens import page as lens
@@ -72,20 +72,25 @@ def facts(checkpoint: Checkpoint) -> None:
         )  # fmt: skip
 
 
-def architecture(checkpoint: Checkpoint) -> None:
+def architecture(opened: cache.Opened) -> None:
     """Draw the architecture; a click on a layer makes it the current one."""
+    checkpoint = opened.checkpoint
     stages = architecture_plot.stages(checkpoint.config.model, checkpoint.description)
     current = widgets.current_layer().name if checkpoint.layers else ""
+    stamp, script = widgets.stamp(), recipes.script(opened, None, _architecture_lines(current))
     event = widgets.chart(
-        architecture_plot.architecture_figure(stages, current, widgets.stamp()),
+        cache.drawn(
+            opened, "", script,
+            lambda: architecture_plot.architecture_figure(stages, current, stamp),
+        ),
         "home-architecture",
         "Architecture: what happens to a row",
         ARCHITECTURE,
-        architecture_plot.architecture_table(stages),
+        lambda: architecture_plot.architecture_table(stages),
         " then ".join(f"{s.name} ({s.experts} experts)" if s.experts else s.name for s in stages),
         selectable=bool(checkpoint.layers),
-        code=recipes.of_rows(checkpoint, None, _architecture_lines(current)),
-    )
+        code=script,
+    )  # fmt: skip
     if not checkpoint.layers:
         st.caption(
             f"This is a “{checkpoint.config.model.name}” model: it has no expert selection, so"
@@ -99,8 +104,9 @@ def architecture(checkpoint: Checkpoint) -> None:
         st.rerun()
 
 
-def metrics(checkpoint: Checkpoint) -> None:
+def metrics(opened: cache.Opened) -> None:
     """Draw AUC by scenario and task, and the table with counts, calibration and log loss."""
+    checkpoint = opened.checkpoint
     described, evaluation = checkpoint.description, checkpoint.evaluation
     with st.container(horizontal=True, vertical_alignment="bottom"):
         splits = [s for s in ("test", "validation") if (evaluation["split"] == s).any()]
@@ -115,16 +121,19 @@ def metrics(checkpoint: Checkpoint) -> None:
         scope = widgets.pick("Scenarios", "metrics-scope", list(scopes), "levels",
                              scopes.__getitem__, width=200)  # fmt: skip
     lines = metrics_plot.measured(evaluation, split, scope == PATH)
-    table = metrics_plot.metrics_table(lines)
+    script = recipes.script(opened, None, _metrics_lines(split, scope == PATH))
+    stamp = f"{widgets.stamp()}, {split} split"
     widgets.about(slice=split)
     widgets.chart(
-        metrics_plot.metrics_figure(lines, described, f"{widgets.stamp()}, {split} split"),
+        cache.drawn(
+            opened, "", script, lambda: metrics_plot.metrics_figure(lines, described, stamp)
+        ),
         f"home-metrics-{split}-{scope}",
         f"AUC × 100 on the {SPLIT_TITLES[split]} rows, with 95 % intervals",
         METRICS,
-        table,
+        lambda: metrics_plot.metrics_table(lines),
         metrics_words(lines, split),
-        code=recipes.of_rows(checkpoint, None, _metrics_lines(split, scope == PATH)),
+        code=script,
     )
     st.caption(
         "Calibration, under Numbers: mean prediction over the actual rate; 1 is right on average,"

@@ -1,5 +1,6 @@
 """The same row through another door: change its scenario or features, and compare."""
 
+import functools
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,7 @@ from app import cache, state, widgets
 from app.lens import gates, ledger
 from app.lens import page as lens
 from app.lens import row as lens_row
+from app.lens import rows as lens_rows
 from app.recipes import Code
 
 MOST_KNOWN = 200  # values offered of a categorical feature; any other can be typed
@@ -33,27 +35,35 @@ DOORS = widgets.Explanation(
 )
 
 
-def section(opened: cache.Opened, frame: pd.DataFrame, stamp: str, code: Code) -> None:
+def section(
+    opened: cache.Opened, rows: cache.RowSet, position: int, stamp: str, code: Code,
+    drawn: cache.Draw,
+) -> None:  # fmt: skip
     """Draw the inputs, the comparison, and the predictions through every door for one row."""
-    checkpoint = opened.checkpoint
+    checkpoint, frame = opened.checkpoint, rows.frame.iloc[[position]]
     st.subheader("The same row through another door", anchor=False)
     st.caption(
         "Change where the row comes from, or any of its features; everything else stays as it is."
         " The changes are in the address and stay while you go from row to row."
     )
-    changes = _changes(checkpoint, frame)
+    changes = _changes(checkpoint, frame, rows.batch.scenarios[position].tolist())
     if changes:
         with opened.lock:
             both = counterfactual(checkpoint, frame, changes)
         own = _changed(changes, code)
-        compare(checkpoint, both, stamp, own)
+        compare(checkpoint, both, stamp, own, drawn=drawn)
         if gates.there(opened):
             before = checkpoint.encode(frame)
-            gates.compare(opened, before, both.batch, frame.index[0], stamp, own)
-    with opened.lock:
-        every = doors(checkpoint, frame)
+            gates.compare(opened, before, both.batch, frame.index[0], stamp, own, drawn)
+    every = lens_rows.told(opened, rows, f"doors of {position}", lambda: _every_door(opened, frame))
     st.markdown("**Prediction through every door**", help=f"{DOORS.sentence} {DOORS.reading}")
-    widgets.table(doors_table(checkpoint, every), "lens-doors", stamp)
+    widgets.table(every, "lens-doors", stamp)
+
+
+def _every_door(opened: cache.Opened, frame: pd.DataFrame) -> pd.DataFrame:
+    with opened.lock:
+        every = doors(opened.checkpoint, frame)
+    return doors_table(opened.checkpoint, every)
 
 
 def doors_table(checkpoint: Checkpoint, every: pd.DataFrame) -> pd.DataFrame:
@@ -129,11 +139,13 @@ def _changed(changes: Changes, code: Code) -> Code:
 
 
 def compare(
-    checkpoint: Checkpoint, both: Counterfactual, stamp: str, code: Code, page: str = "lens"
-) -> None:
+    checkpoint: Checkpoint, both: Counterfactual, stamp: str, code: Code, page: str = "lens",
+    drawn: cache.Draw = cache.anew,
+) -> None:  # fmt: skip
     """Show a row's predictions and layers before and after.
 
     code: makes a script in which `before` and `after` are their traces. page: for charts' keys.
+    drawn: draws a figure by its script.
     """
     st.dataframe(prediction_table(checkpoint, both), hide_index=True)
     if not both.before.layers:
@@ -145,12 +157,13 @@ def compare(
     layer, task = widgets.current_layer().name, widgets.current_task()
     sides = ((old, "As it is", "before"), (new, "Changed", "after"))
     for place, (shown, title, side) in zip(st.columns(2), sides, strict=True):
+        script = code(f"{ledger.STRIP_CODE}\n{_strip_lines(side, layer, task, stamp)}")
+        build = functools.partial(strip.strip, shown, layer, task, stamp, marked)
         with place:
             widgets.chart(
-                strip.strip(shown, layer, task, stamp, marked), f"{page}-{side}", title,
-                ledger.STRIP, ledger.strip_frame(shown),
-                f"{title}: role and weight of every expert in each layer",
-                code=code(f"{ledger.STRIP_CODE}\n{_strip_lines(side, layer, task, stamp)}"),
+                drawn(script, build), f"{page}-{side}", title, ledger.STRIP,
+                functools.partial(ledger.strip_frame, shown),
+                f"{title}: role and weight of every expert in each layer", code=script,
             )  # fmt: skip
     total = sum(map(len, marked))
     st.caption(
@@ -170,9 +183,9 @@ def _strip_lines(side: str, layer: str, task: int, stamp: str) -> str:
     )
 
 
-def _changes(checkpoint: Checkpoint, frame: pd.DataFrame) -> Changes:
-    """Draw the inputs and return the changes of the view."""
-    scenarios = _scenario_inputs(checkpoint, frame)
+def _changes(checkpoint: Checkpoint, frame: pd.DataFrame, own: list[int]) -> Changes:
+    """Draw the inputs and return the changes of the view. own: the row's scenario at each level."""
+    scenarios = _scenario_inputs(checkpoint, own)
     features = _kept(checkpoint)
     _feature_input(checkpoint, frame, features)
     _list_changes(frame, checkpoint, features)
@@ -185,8 +198,7 @@ def _changes(checkpoint: Checkpoint, frame: pd.DataFrame) -> Changes:
     return Changes(scenarios, features)
 
 
-def _scenario_inputs(checkpoint: Checkpoint, frame: pd.DataFrame) -> dict[str, str]:
-    own = checkpoint.encode(frame).scenarios[0].tolist()
+def _scenario_inputs(checkpoint: Checkpoint, own: list[int]) -> dict[str, str]:
     chosen = {}
     with st.container(horizontal=True):
         for level, index in zip(checkpoint.description.level, own, strict=True):

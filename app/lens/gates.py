@@ -26,7 +26,9 @@ OWNERS = (
 )
 
 
-def panel(opened: cache.Opened, batch: Batch, name: Any, stamp: str, code: Code) -> None:
+def panel(
+    opened: cache.Opened, batch: Batch, name: Any, stamp: str, code: Code, drawn: cache.Draw
+) -> None:
     """Draw the weights of every layer for the one row of `batch`, called `name`."""
     found, task = _found(opened, batch, name), widgets.current_task()
     tasks = opened.checkpoint.encoder.schema.tasks
@@ -37,14 +39,16 @@ def panel(opened: cache.Opened, batch: Batch, name: Any, stamp: str, code: Code)
         " are shown."
     )
     lines = f"encoded = checkpoint.encode(row)\n{_lines(stamp)}"
-    _chart(found, "lens-gates", "Weights of the experts, layer by layer", stamp, code(lines))
+    _chart(found, "lens-gates", "Weights of the experts, layer by layer", stamp, code(lines),
+           drawn)  # fmt: skip
     if any(owner is not None for layer in found.layers for owner in layer.spec.owners):
         st.caption(OWNERS)
 
 
 def compare(
-    opened: cache.Opened, before: Batch, after: Batch, name: Any, stamp: str, code: Code
-) -> None:
+    opened: cache.Opened, before: Batch, after: Batch, name: Any, stamp: str, code: Code,
+    drawn: cache.Draw,
+) -> None:  # fmt: skip
     """Draw the weights of one row as it is and changed, beside each other."""
     sides = (
         (before, "before", "As it is", "checkpoint.encode(row)"),
@@ -54,7 +58,7 @@ def compare(
         with place:
             found = _found(opened, batch, name)
             lines = code(f"encoded = {made}\n{_lines(stamp)}")
-            _chart(found, f"lens-gates-{key}", title, stamp, lines)
+            _chart(found, f"lens-gates-{key}", title, stamp, lines, drawn)
 
 
 def there(opened: cache.Opened) -> bool:
@@ -77,13 +81,16 @@ def _lines(stamp: str) -> str:
     )
 
 
-def _chart(found: GateWeights, key: str, title: str, stamp: str, code: str) -> None:
+def _chart(
+    found: GateWeights, key: str, title: str, stamp: str, code: str, drawn: cache.Draw
+) -> None:
+    task = widgets.current_task()
     widgets.chart(
-        mixtures.bars_figure(found.layers, 0, widgets.current_task(), stamp),
+        drawn(code, lambda: mixtures.bars_figure(found.layers, 0, task, stamp)),
         key,
         title,
         WEIGHTS,
-        found.to_frame(),
+        found.to_frame,
         f"{title}: weight of every expert in {len(found.layers)} layers for this row",
         code=code,
     )

@@ -1,6 +1,8 @@
 """The steps of the current layer, a panel each, and the strip of all layers."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,30 +13,33 @@ from aesm2.plots import gates, ledger, strip
 from aesm2.plots.ledger import Ledger
 from aesm2.plots.style import Role
 from aesm2.routing.trace import RoutingTrace
-from app import state, widgets
+from app import cache, state, widgets
 from app.lens import page as lens
 from app.recipes import Code
 from app.widgets import Explanation
 
 
-def strip_panel(checkpoint: Checkpoint, trace: RoutingTrace, stamp: str, code: Code) -> None:
+def strip_panel(
+    checkpoint: Checkpoint, trace: RoutingTrace, stamp: str, code: Code, drawn: cache.Draw
+) -> None:
     """Draw all layers at a glance; a click makes its layer, and task, the current one."""
     titles = [task.title or task.name for task in checkpoint.description.task]
     shown = strip.columns(trace, 0, range(len(titles)), titles)
     layer, task = widgets.current_layer().name, widgets.current_task()
+    script = code(
+        f"{STRIP_CODE}\ntrace = checkpoint.trace(row)\n"
+        "columns = strip.columns(trace, 0, range(len(titles)), titles)"
+        f"\nfigure = strip.strip(columns, {layer!r}, {task}, {stamp!r})"
+    )
     event = widgets.chart(
-        strip.strip(shown, layer, task, stamp),
+        drawn(script, lambda: strip.strip(shown, layer, task, stamp)),
         "lens-strip",
         "All layers at a glance",
         STRIP,
-        strip_frame(shown),
+        lambda: strip_frame(shown),
         f"Role and weight of every expert in each layer; the current layer is {layer}",
         selectable=True,
-        code=code(
-            f"{STRIP_CODE}\ntrace = checkpoint.trace(row)\n"
-            "columns = strip.columns(trace, 0, range(len(titles)), titles)"
-            f"\nfigure = strip.strip(columns, {layer!r}, {task}, {stamp!r})"
-        ),
+        code=script,
     )
     clicked = _clicked(event)
     if lens.fresh("strip", clicked):
@@ -55,7 +60,7 @@ def strip_frame(shown: list[strip.Column]) -> pd.DataFrame:
     return pd.concat(frames)[["layer", "target", "expert", "role", "mixing_weight"]]
 
 
-def panels(of: Ledger, stamp: str, code: Code) -> None:
+def panels(of: Ledger, stamp: str, code: Code, drawn: cache.Draw) -> None:
     """Draw the ledger: three lines of panels, from the gates to the layer's output."""
     expert = _expert(of)
     first, second, third = (
@@ -63,35 +68,37 @@ def panels(of: Ledger, stamp: str, code: Code) -> None:
         st.columns(3, gap="medium"),
         st.columns(3, gap="medium"),
     )
-    draw = functools.partial(_panel, of, expert, code, stamp)
-    draw(first[0], "a", gates.gate_matrix(of, expert, stamp), of.matrix(of.gate_logits))
-    draw(first[1], "b", gates.row_softmax(of, expert, stamp), of.matrix(of.row_softmax))
+    draw = functools.partial(_panel, of, expert, code, stamp, drawn)
+    draw(first[0], "a", lambda: of.matrix(of.gate_logits))
+    draw(first[1], "b", lambda: of.matrix(of.row_softmax))
     with first[2]:
         _words(of, expert)
-    for place, letter, choosing in ((second[0], "c₁", "specific"), (second[1], "c₂", "shared")):
-        draw(place, letter, ledger.divergence_figure(of, choosing, expert, stamp), of.frame())
+    for place, (letter, choosing) in zip(second[:2], CHOOSING.items(), strict=True):
+        draw(place, letter, of.frame)
         with place:
             st.caption(ledger.gap_sentence(of, choosing))
     with second[2]:
         _sets(of)
-    draw(third[0], "e", ledger.masked_gate_figure(of, expert, stamp), of.frame())
-    draw(third[1], "f", ledger.weight_figure(of, expert, stamp), of.frame())
-    outputs = pd.DataFrame({"unit": range(len(of.output)), "value": of.output})
-    draw(third[2], "g", ledger.output_figure(of, stamp), outputs, selectable=False)
+    draw(third[0], "e", of.frame)
+    draw(third[1], "f", of.frame)
+    outputs = {"unit": range(len(of.output)), "value": of.output}
+    draw(third[2], "g", lambda: pd.DataFrame(outputs), selectable=False)
     with third[2]:
         st.caption(ledger.output_sentence(of))
 
 
 def _panel(
-    of: Ledger, expert: int, code: Code, stamp: str, place: object, letter: str,
-    figure: go.Figure, data: pd.DataFrame, selectable: bool = True,
+    of: Ledger, expert: int, code: Code, stamp: str, drawn: cache.Draw, place: Any, letter: str,
+    data: Callable[[], pd.DataFrame], selectable: bool = True,
 ) -> None:  # fmt: skip
     title, explanation = STEPS[letter]
+    script = code(_step_code(of, letter, expert, stamp))
+    figure = drawn(script, lambda: _step(of, letter, expert, stamp))
     with place:
         event = widgets.chart(
             figure, f"lens-{NAMES[letter]}", f"{letter} · {title}", explanation, data,
             f"{title} of layer {of.spec.name}, target {of.gate}; expert {expert} is marked",
-            selectable=selectable, code=code(_step_code(of, letter, expert, stamp)),
+            selectable=selectable, code=script,
         )  # fmt: skip
         st.caption(f"${explanation.formula}$ · {explanation.source}")
     if selectable:
@@ -110,6 +117,19 @@ def _step_code(of: Ledger, letter: str, expert: int, stamp: str) -> str:
         f"expert, stamp = {expert}, {stamp!r}\n"
         f"figure = {DRAWING[letter]}"
     )
+
+
+def _step(of: Ledger, letter: str, expert: int, stamp: str) -> go.Figure:
+    """Draw a step of the ledger, as DRAWING says."""
+    if letter in CHOOSING:
+        return ledger.divergence_figure(of, CHOOSING[letter], expert, stamp)
+    if letter == "g":
+        return ledger.output_figure(of, stamp)
+    draw = {
+        "a": gates.gate_matrix, "b": gates.row_softmax,
+        "e": ledger.masked_gate_figure, "f": ledger.weight_figure,
+    }  # fmt: skip
+    return draw[letter](of, expert, stamp)
 
 
 def _words(of: Ledger, expert: int) -> None:
@@ -179,6 +199,7 @@ STRIP_CODE = (
     "from aesm2.plots import strip\n"
     "titles = [task.title or task.name for task in checkpoint.description.task]"
 )
+CHOOSING = {"c₁": "specific", "c₂": "shared"}  # by step
 DRAWING = {  # of a step: how `figure` is made of `of`, `expert` and `stamp`
     "a": "gates.gate_matrix(of, expert, stamp)",
     "b": "gates.row_softmax(of, expert, stamp)",

@@ -13,13 +13,17 @@ from aesm2.routing.counterfactual import predictions
 from aesm2.routing.trace import RoutingTrace
 from app import cache
 from app.lens import page as lens
+from app.lens import rows as lens_rows
 
 
-def show(checkpoint: Checkpoint, rows: cache.RowSet, position: int, trace: RoutingTrace) -> None:
+def show(opened: cache.Opened, rows: cache.RowSet, position: int, trace: RoutingTrace) -> None:
     """Draw the row at `position`; `trace` is of it alone."""
+    checkpoint = opened.checkpoint
     labels = None if rows.batch.labels is None else rows.batch.labels[position].tolist()
     _predictions(checkpoint, predictions(trace, checkpoint), labels)
-    table = features(checkpoint, rows, position)
+    table = lens_rows.told(
+        opened, rows, f"features of {position}", lambda: features(checkpoint, rows, position)
+    )
     with st.expander(f"Features of the row: {_summary(table)}", icon=":material/list:"):
         groups = checkpoint.description.features
         for name, place in zip(groups, st.columns(len(groups)), strict=True):

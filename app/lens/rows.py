@@ -1,5 +1,10 @@
 """Which row to look at: the source of rows, a filter, a table to pick from."""
 
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -8,10 +13,15 @@ import torch
 from aesm2.data.description import Description
 from aesm2.data.encoder import tasks_exist
 from aesm2.inference import probabilities
+from aesm2.routing.counterfactual import answer
+from aesm2.routing.trace import RoutingTrace
 from app import cache, state, widgets
 from app.rows import search as row_search
 from app.rows import source as row_source
 from app.rows import table as row_table
+from app.rows import upload
+
+Found = TypeVar("Found")
 
 
 def source(opened: cache.Opened) -> cache.RowSet | None:
@@ -23,6 +33,35 @@ def source(opened: cache.Opened) -> cache.RowSet | None:
 def stamp(rows: cache.RowSet) -> str:
     """Return where the rows come from, for charts."""
     return row_source.stamp(rows, split=False)
+
+
+def drawn(opened: cache.Opened, rows: cache.RowSet, position: int) -> cache.Draw:
+    """Return what draws the figures of one row, each once for its script.
+
+    Two rows of a source may have one name, so a script alone does not tell them apart. Figures of
+    uploaded rows are not kept: nothing of an upload outlives its session.
+    """
+    if rows.id.startswith(upload.PREFIX):
+        return cache.anew
+    return functools.partial(cache.drawn, opened, f"{rows.id} at {position}")
+
+
+def told(opened: cache.Opened, rows: cache.RowSet, key: str, build: Callable[[], Found]) -> Found:
+    """Return what `key` says of the rows, computed once; anew for uploaded rows, as in `drawn`."""
+    if rows.id.startswith(upload.PREFIX):
+        return build()
+    return cache.told(f"{rows.id}: {key}", [opened.checkpoint], build)
+
+
+def trace(opened: cache.Opened, rows: cache.RowSet, position: int) -> RoutingTrace:
+    """Trace one row."""
+
+    def build() -> RoutingTrace:
+        one = slice(position, position + 1)
+        with opened.lock:
+            return answer(opened.checkpoint, rows.batch[one], rows.frame.index[one])
+
+    return told(opened, rows, f"trace of {position}", build)
 
 
 def picked(opened: cache.Opened, rows: cache.RowSet) -> int | None:
@@ -66,8 +105,9 @@ def overview(
 def _table(opened: cache.Opened, rows: cache.RowSet, found: np.ndarray) -> None:
     shown = row_table.page(found, len(rows.frame), "rows-page", "click one to look at it")
     query, tasks = state.get("q"), opened.checkpoint.description.task
+    of = hashlib.sha256(shown.tobytes()).hexdigest()
     line, new = row_table.choose(
-        overview(opened, rows, shown, query),
+        told(opened, rows, f"table of {of}, {query}", lambda: overview(opened, rows, shown, query)),
         "lens-rows",
         f"{opened.checkpoint.hash}{rows.id}{shown[:1]}{query}{widgets.current_scenarios()}",
         column_config={

@@ -14,9 +14,9 @@ def page() -> None:
     opened = widgets.current()
     checkpoint = opened.checkpoint
     home.facts(checkpoint)
-    home.architecture(checkpoint)
+    home.architecture(opened)
     st.subheader("How good are the predictions?", anchor=False)
-    home.metrics(checkpoint)
+    home.metrics(opened)
     st.subheader("What data is it trained on?", anchor=False)
     home.statistics(checkpoint)
     home_rows.section(opened)

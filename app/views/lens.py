@@ -3,7 +3,6 @@
 import streamlit as st
 
 from aesm2.plots.ledger import ledger
-from aesm2.routing.counterfactual import answer
 from app import recipes, widgets
 from app.lens import door as lens_door
 from app.lens import gates as lens_gates
@@ -34,27 +33,26 @@ def page() -> None:
     if rows is None or position is None:
         return
     name = rows.frame.index[position]
-    with opened.lock:
-        trace = answer(
-            checkpoint, rows.batch[position : position + 1], rows.frame.index[[position]]
-        )
+    trace = lens_rows.trace(opened, rows, position)
     stamp, code = lens_rows.stamp(rows), recipes.of_row(opened, rows, name)
+    drawn = lens_rows.drawn(opened, rows, position)
     widgets.about(slice=f"{rows.title} row {name}")
     st.subheader(f"Row {name}", anchor=False)
-    lens_row.show(checkpoint, rows, position, trace)
+    lens_row.show(opened, rows, position, trace)
     if trace.layers:
-        lens_ledger.strip_panel(checkpoint, trace, stamp, code)
+        lens_ledger.strip_panel(checkpoint, trace, stamp, code, drawn)
         layer = trace.layer(widgets.current_layer().name)
         of = ledger(layer, 0, widgets.current_task())
         st.subheader(f"Layer {layer.name}: the choice for {of.gate_words}", anchor=False)
         if layer.kind == "task":
             lens_row.absence(checkpoint, rows, position, widgets.current_task())
-        lens_ledger.panels(of, stamp, code)
+        lens_ledger.panels(of, stamp, code, drawn)
     elif lens_gates.there(opened):
-        lens_gates.panel(opened, rows.batch[position : position + 1], name, stamp, code)
+        row = rows.batch[position : position + 1]
+        lens_gates.panel(opened, row, name, stamp, code, drawn)
     else:
         st.info(NO_SELECTION, icon=":material/info:")
-    lens_door.section(opened, rows.frame.iloc[[position]], stamp, code)
+    lens_door.section(opened, rows, position, stamp, code, drawn)
 
 
 page()

@@ -1,9 +1,11 @@
 """The app on a small dataset and small models, in this process."""
 
 import functools
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
@@ -61,3 +63,23 @@ def with_numbers(at: AppTest, chart: str) -> AppTest:
     for key in keys:
         at.session_state[f"numbers-{key}"] = True
     return at.run()
+
+
+def each_gets_its_own(start: Callable[..., AppTest], page: str, *views: dict[str, str]) -> None:
+    """Check that views which follow each other are drawn as if nothing had been kept before."""
+    kept = [_drawn(start(page, **view)) for view in views]
+    anew = []
+    for view in views:
+        for cached in (cache._drawn, cache._figure, cache._told):
+            cached.clear()
+        anew.append(_drawn(start(page, **view)))
+    assert kept == anew
+    assert all(one != other for number, one in enumerate(anew) for other in anew[:number])
+
+
+def _drawn(at: AppTest) -> list[Any]:
+    """The charts and tables of a page."""
+    assert not at.exception
+    assert not at.error
+    charts = [json.loads(chart.proto.spec) for chart in at.get("plotly_chart")]
+    return charts + [table.value.to_csv() for table in at.dataframe]

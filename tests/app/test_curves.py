@@ -1,5 +1,6 @@
 """Training curves through AppTest."""
 
+import functools
 import hashlib
 import json
 import shutil
@@ -15,7 +16,7 @@ from aesm2.config import AESM2Config, Config, MLPConfig, TrainingConfig
 from app.curves import page as curves
 from app.curves.runs import Entry, default_comparison
 from tests import small
-from tests.app.conftest import with_numbers
+from tests.app.conftest import each_gets_its_own, with_numbers
 
 PAGE = "views/curves.py"
 Start = Callable[..., AppTest]
@@ -216,3 +217,11 @@ def test_the_default_comparison() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert curves.duration(seconds) == text
+
+
+def test_each_choice_has_its_own_figures(start: Start, compared_root: Path) -> None:
+    each_gets_its_own(
+        functools.partial(start, root=compared_root), PAGE,
+        {}, {"smooth": "0.95"}, {"at": "1", "compare": "none"},
+        {"layer": "task.1"},
+    )  # fmt: skip

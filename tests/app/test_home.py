@@ -13,6 +13,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.routing.highlights import highlights
 from app import widgets
 from tests import small
+from tests.app.conftest import each_gets_its_own
 
 PAGE = "views/home.py"
 Start = Callable[..., AppTest]
@@ -161,3 +162,10 @@ def test_words_from_data_are_no_markdown() -> None:
     assert widgets.escaped("a_b *c* [d](e) :red[x] <b>") == (
         "a\\_b \\*c\\* \\[d\\](e) \\:red\\[x\\] \\<b>"
     )
+
+
+def test_each_layer_and_split_has_its_own_figures(start: Start) -> None:
+    each_gets_its_own(
+        start, "", {}, {"layer": "task.1"},
+        {"metrics-split": "validation", "metrics-scope": "path"},
+    )  # fmt: skip

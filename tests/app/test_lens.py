@@ -5,17 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from aesm2.checkpoint import load
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
+from app import cache
 from app.cache import RowSet
 from app.lens import page as lens
+from app.lens import rows as lens_rows
+from app.metrics import TimedLock
 from app.rows import search as row_search
 from app.rows import table as row_table
 from tests import small
+from tests.app.conftest import each_gets_its_own
 
 Start = Callable[..., AppTest]
 LENS = "views/lens.py"
@@ -261,3 +266,28 @@ def test_a_page_beyond_the_last_is_the_last(
     assert at.number_input(key="view-rows-page").value == 5
     assert list(at.dataframe[0].value["row"]) == [str(n) for n in rows.frame.index[80:]]
     assert len(clean(start(LENS, rows__page="x")).dataframe[0].value) == 20
+
+
+def test_each_row_task_and_change_has_its_own_figures(start: Start, rows: RowSet) -> None:
+    layer, other = {"layer": "task.1"}, {"row": str(rows.frame.index[20])}
+    own = rows.frame["country"].iloc[0]
+    through = [{"to-country": name} for name in ("fr", "it", "elsewhere") if name != own]
+    each_gets_its_own(
+        start, LENS, layer, layer | {"task": "ctr"}, layer | other, {"rows": "validation"},
+        *through, through[0] | {"set": "price=4.5"},
+    )  # fmt: skip
+
+
+def test_rows_of_one_name_are_told_apart_and_uploads_not_kept(rows: RowSet) -> None:
+    opened = cache.Opened(load(small.run() / "checkpoint", "cpu"), TimedLock(lambda _: None))
+    figures = [go.Figure(), go.Figure()]
+    first, second = (
+        lens_rows.drawn(opened, rows, place)("figure = …", lambda own=own: own)
+        for place, own in enumerate(figures)
+    )
+    assert first is not second
+    assert lens_rows.drawn(opened, rows, 0)("figure = …", go.Figure) is first
+    upload = replace(rows, id="upload:1")
+    assert lens_rows.drawn(opened, upload, 0)("figure = …", lambda: figures[0]) is figures[0]
+    assert lens_rows.told(opened, upload, "x", lambda: 1) == 1
+    assert lens_rows.told(opened, upload, "x", lambda: 2) == 2
