@@ -26,7 +26,7 @@ from aesm2.config import MMoEConfig as OurMMoEConfig
 from aesm2.data.batch import Batch
 from aesm2.inference import probabilities
 from aesm2.models import Schema, build
-from aesm2.training.loop import _step, fit, task_weights
+from aesm2.training.loop import Objective, _step, fit
 from aesm2.training.run import Run
 from benchmarks.model import Sizes, autocast, dense
 
@@ -121,12 +121,12 @@ def _own(name: str, layers: str, model: ModelConfig, task: Task, precision: str)
         torch.manual_seed(0)
         net = build(model, task.schema)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, fused=True)
-    weights = torch.tensor(task_weights(training, net))
+    objective = Objective(net, training)
     noise = torch.Generator().manual_seed(0)
 
     def step() -> None:
         net.train()
-        _step(net, optimizer, training, task.batch, weights, noise)
+        _step(objective, optimizer, 1, task.batch, noise, len(task.batch))
 
     def predict() -> None:
         with autocast(precision == "bf16"):

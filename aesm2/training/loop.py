@@ -97,7 +97,7 @@ class _Fit:
                 _require_like(self.meter.state(), meter, file)
                 self.meter.load(meter)
             _load_optimizer(self.optimizer, _below("optimizer", tensors), file)
-        self.objective = group.wrapped(_Objective(model, config))
+        self.objective = group.wrapped(Objective(model, config))
 
     def run_to_end(
         self,
@@ -193,7 +193,7 @@ class _Fit:
         self.group.lead(lambda: self.run.save_state(tensors, self.position))
 
 
-class _Objective(nn.Module):
+class Objective(nn.Module):
     """The training loss of a model: one module, so that gradients are of the loss alone."""
 
     def __init__(self, model: Model, config: TrainingConfig) -> None:
