@@ -69,7 +69,8 @@ class Candidate:
 def inputs(frame: pd.DataFrame, batch: Batch, encoder: Encoder, fewest: int) -> Inputs:
     """Encode rows for the tree; a category or scenario counts with `fewest` rows or more.
 
-    frame, batch: the same rows.
+    frame, batch: the same rows. Of two columns that split these rows alike the first is taken,
+    scenarios before features, so that rounding does not decide which of them a slice names.
     """
     made: list[tuple[Column, np.ndarray]] = []
     scenarios, fields = batch.scenarios.numpy(), batch.fields.numpy()
@@ -89,10 +90,22 @@ def inputs(frame: pd.DataFrame, batch: Batch, encoder: Encoder, fewest: int) -> 
         else:
             made += _of_category(name, encoder.categories[name], index, fewest)
     kept = [(c, v) for c, v in made if c.edges or fewest <= v.sum() <= len(v) - fewest]
+    kept = _told_apart(kept)
     table = np.empty((len(batch), len(kept)), np.float32)
     for position, (_, own) in enumerate(kept):
         table[:, position] = own
     return Inputs(table, tuple(column for column, _ in kept))
+
+
+def _told_apart(made: list[tuple[Column, np.ndarray]]) -> list[tuple[Column, np.ndarray]]:
+    """Leave out what splits the rows as an earlier column does, numbers aside."""
+    kept, seen = list[tuple[Column, np.ndarray]](), set[frozenset[bytes]]()
+    for column, own in made:
+        sides = frozenset((own.tobytes(), np.logical_not(own).tobytes()))
+        if column.edges or sides not in seen:
+            kept.append((column, own))
+            seen.add(sides)
+    return kept
 
 
 def round_edges(edges: tuple[float, ...]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from aesm2.data.batch import Batch
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.slices import Measure, Search, difference, find, mask, parse, sentence, single_sentence
-from aesm2.slices.candidates import candidates, inputs, round_edges
+from aesm2.slices.candidates import Column, _told_apart, candidates, inputs, round_edges
 from tests import small
 
 LOSS, GAP = Measure("loss", "ctr", title="Click"), Measure("gap", layer="country.1")
@@ -123,6 +123,17 @@ def test_one_control_over_all_measures(
     assert table["unit"].eq("nats").all()
     assert len(table) == len(found.lines)
     assert table["held_out"].max() <= found.tested
+
+
+def test_of_columns_that_split_alike_the_first_is_asked() -> None:
+    half, third = np.array([True, False, True, False]), np.array([True, False, False, False])
+    number = Column("price", edges=(3.0,))
+    made = [
+        (Column("tab", value="0"), half), (Column("ui", value="two"), ~half),
+        (Column("ui", value="three"), third), (number, half.astype(float)), (Column("x"), half),
+    ]  # fmt: skip
+    names = [(column.name, column.value) for column, _ in _told_apart(made)]
+    assert names == [("tab", "0"), ("ui", "three"), ("price", "")]
 
 
 def test_round_edges_stay_close_and_apart() -> None:
