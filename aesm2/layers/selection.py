@@ -73,8 +73,7 @@ def select(gate_logits: Tensor, target: Tensor, specific: int, shared: int) -> S
     else:
         margin = own - _logsumexp(g, 1 - own_gate)
         kl_specific = F.softplus(-margin)
-        centred = g - g.mean(0)
-        kl_shared = (_logsumexp(centred) - math.log(len(g))).view(gate_logits.shape[1::-1])
+        kl_shared = _shared_divergence(g).view(gate_logits.shape[1::-1])
     specific_mask = _lowest(-margin, specific)
     shared_mask = _lowest(kl_shared, shared)
     masked = own.masked_fill(~(specific_mask | shared_mask), -math.inf)  # ĝ_j
@@ -94,8 +93,12 @@ def chosen(gates: Gates, intervene: Intervene | None) -> tuple[Gates, Selection]
 
 def shared_divergence(gate_logits: Tensor) -> Tensor:
     """KL(q, softmax(G[k, :])) in nats, up to rounding below 0: (rows, n, m) → (rows, n)."""
-    centred = gate_logits - gate_logits.mean(-1, keepdim=True)
-    return centred.logsumexp(-1) - math.log(gate_logits.shape[-1])
+    return _shared_divergence(gate_logits.movedim(-1, 0))
+
+
+def _shared_divergence(g: Tensor) -> Tensor:
+    """`shared_divergence` over the first axis: (m, ...) → (...)."""
+    return _logsumexp(g - g.mean(0)) - math.log(len(g))
 
 
 def _logsumexp(x: Tensor, kept: Tensor | None = None) -> Tensor:
