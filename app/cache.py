@@ -8,7 +8,6 @@ is what such an id stands for.
 import contextlib
 import gc
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,8 +27,6 @@ from aesm2.data.draft.preview import Preview, preview
 from aesm2.errors import InputError
 from aesm2.evidence.folder import MANIFEST as EVIDENCE
 from aesm2.evidence.folder import Evidence, read_evidence
-from aesm2.evidence.regimes import MANIFEST as REGIMES
-from aesm2.owner import owner_of
 from aesm2.plots.style import provenance
 from aesm2.routing.gates import GateUsage
 from aesm2.routing.gates import gate_usage as compute_gate_usage
@@ -43,6 +40,7 @@ from aesm2.routing.utilisation import utilisation as compute_utilisation
 from aesm2.streaming import summary_file
 from aesm2.streaming.summary_file import RoutingFile
 from aesm2.streaming.works import row_groups
+from app import locations
 from app.background import Background
 from app.metrics import Metrics, TimedLock
 from app.people import who
@@ -50,9 +48,6 @@ from app.people.quotas import Ledger
 
 Found = TypeVar("Found")
 Draw = Callable[[str, Callable[[], go.Figure]], go.Figure]  # script, how it is drawn → figure
-ROOT = Path(__file__).parents[1]
-SHIPPED = ("kuairand", "kuairand-noaux", "alipay-sim")
-SUMMARIES = f"*{summary_file.SUFFIX}"
 OF_SLICE = "#"  # before the hash of a slice in the id of its rows
 
 
@@ -121,31 +116,6 @@ def settle_imports() -> None:
     gc.freeze()
 
 
-def catalogue() -> dict[str, Path]:
-    """Return the checkpoints there are, by id: those shipped, the user's, then those of runs."""
-    places = [ROOT / "checkpoints", checkpoint_home()]
-    kept = {m.parent.name: m.parent for p in places for m in sorted(p.glob(f"*/{MANIFEST}"))}
-    kept = {
-        name: folder
-        for name, folder in kept.items()
-        if not name.startswith(".") and (name in SHIPPED or who.sees(folder))
-    }
-    runs = sorted(ROOT.glob(f"runs/*/checkpoint/{MANIFEST}"))
-    return kept | {f"runs/{m.parents[1].name}": m.parent for m in runs}
-
-
-def checkpoint_home() -> Path:
-    """The folder that takes promoted and imported checkpoints: $AESM2_CHECKPOINTS, or here."""
-    return next(iter(_named_places("AESM2_CHECKPOINTS")), ROOT / "checkpoints")
-
-
-def removable() -> dict[str, Path]:
-    """Return the checkpoints that the user may remove: those of `checkpoint_home`, not shipped."""
-    home = checkpoint_home()
-    mine = {n: f for n, f in catalogue().items() if f.parent == home and n not in SHIPPED}
-    return {n: f for n, f in mine.items() if owner_of(f) == who.person().id}
-
-
 def opened(folder: Path, device: str) -> Opened:
     """Open a checkpoint on a device; again after its files changed."""
     return _opened(str(folder), (folder / MANIFEST).stat().st_mtime_ns, device)
@@ -195,48 +165,11 @@ def _dataset_id(dataset: Dataset) -> str:
     return f"{dataset.folder}@{changed}"
 
 
-def data_home() -> Path:
-    """The folder that holds the user's datasets: the first of $AESM2_DATA, else data/ here."""
-    return next(iter(_named_places()), ROOT / "data")
-
-
-def slices_home(own: bool = True) -> Path:
-    """The folder that holds saved slices, one file a dataset; own: of whoever asks alone."""
-    person, shared = who.person().id if own else "", data_home() / ".slices"
-    return shared / person if person else shared
-
-
-def data_places() -> list[Path]:
-    """Folders that hold datasets: data_samples/, those of $AESM2_DATA, and data/."""
-    return [ROOT / "data_samples", *_named_places(), ROOT / "data"]
-
-
-def _named_places(variable: str = "AESM2_DATA") -> list[Path]:
-    named = os.environ.get(variable, "").split(os.pathsep)
-    return [Path(place).absolute() for place in named if place]
-
-
-def studies() -> dict[str, Path]:
-    """Return folders of evidence by name: those of $AESM2_EVIDENCE, then those shipped."""
-    return {folder.name: folder for folder in reversed(_evidence(EVIDENCE))}
-
-
-def regimes() -> Path | None:
-    """Return the folder of the first regime map there is."""
-    return next(iter(_evidence(REGIMES)), None)
-
-
 def of_folder(key: str, folder: Path, manifest: str, build: Callable[[], Found]) -> Found:
     """Return what `key` and the content of a folder determine; again after its manifest changed."""
     digest = hashlib.sha256((folder / manifest).read_bytes()).hexdigest()
     result: Found = _of_study(key, f"{folder}@{digest}", build)
     return result
-
-
-def _evidence(manifest: str) -> list[Path]:
-    """Return folders that hold a manifest: those of $AESM2_EVIDENCE, then those shipped."""
-    places = [*_named_places("AESM2_EVIDENCE"), ROOT / "checkpoints" / "evidence"]
-    return [file.parent for place in places for file in sorted(place.glob(f"*/{manifest}"))]
 
 
 def study(folder: Path) -> Study:
@@ -315,7 +248,7 @@ def datasets() -> list[Dataset]:
 
 def _datasets() -> Iterator[Dataset]:
     """Every dataset of `data_places` that can be opened; a broken one is no business of others."""
-    for place in data_places():
+    for place in locations.data_places():
         for file in sorted(place.glob("*/dataset.toml")):
             if not file.parent.name.startswith(".") and who.sees(file.parent):
                 with contextlib.suppress(InputError, OSError):
@@ -348,13 +281,6 @@ def utilisation(opened: Opened, rows: RowSet) -> Utilisation:
 def _utilisation(hash_: str, rows_id: str, _opened: Opened, _rows: RowSet) -> Utilisation:
     with _opened.lock:
         return compute_utilisation(_opened.checkpoint.model, _rows.batch)
-
-
-def summaries(checkpoint: Checkpoint) -> dict[str, Path]:
-    """Return the routing summaries of a checkpoint by name: those in $AESM2_SUMMARIES, or here."""
-    home = next(iter(_named_places("AESM2_SUMMARIES")), ROOT / "summaries")
-    found = {file.stem: (file, summary_file.about(file)) for file in sorted(home.glob(SUMMARIES))}
-    return {n: f for n, (f, about) in found.items() if about and about.hash == checkpoint.hash}
 
 
 def summary(checkpoint: Checkpoint, file: Path) -> RoutingFile:

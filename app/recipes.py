@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aesm2.checkpoint import Checkpoint
-from app import cache
+from app import cache, locations
 
 BATCH = re.compile(r"(?<![\w.])batch\b")
 Code = Callable[[str], str]  # the lines that make a chart → the whole script
@@ -72,7 +72,7 @@ def dataset(checkpoint: Checkpoint) -> str:
 
 def place(folder: Path) -> str:
     """Write a path as it is from the root of the project."""
-    root = cache.ROOT
+    root = locations.ROOT
     return str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
 
 

@@ -12,7 +12,7 @@ from aesm2.data.scenarios import OVERALL, PATH
 from aesm2.errors import InputError
 from aesm2.evidence.measures import WEIGHTED
 from aesm2.plots.style import origin
-from app import cache, widgets
+from app import cache, locations, widgets
 
 MAKING = {  # table: the command that makes it
     "transfer": "transfer",
@@ -33,7 +33,7 @@ FIRST = (
 
 def chosen(need: str | None = None) -> cache.Study | None:
     """Draw the choice of the study, first one with the table `need`; None where there is none."""
-    found = cache.studies()
+    found = locations.studies()
     if not found:
         st.info(NONE, icon=":material/science:")
         st.code(FIRST, language="bash")

@@ -8,7 +8,7 @@ from aesm2.checkpoint import Checkpoint
 from aesm2.errors import InputError
 from aesm2.streaming import summary_file
 from aesm2.streaming.summary_file import RoutingFile
-from app import cache, recipes, state
+from app import cache, locations, recipes, state
 
 PREFIX, FILE = "upload:", "file:"
 MAX_MEGABYTES = 50  # as server.maxUploadSize
@@ -22,7 +22,7 @@ aesm2 utilisation CHECKPOINT s3://logs/tuesday/ --out summaries/tuesday.routing 
 def titles(checkpoint: Checkpoint) -> dict[str, str]:
     """Return the titles of the summaries of a checkpoint, by id."""
     files = {
-        f"{FILE}{name}": f"{name}{summary_file.SUFFIX}" for name in cache.summaries(checkpoint)
+        f"{FILE}{name}": f"{name}{summary_file.SUFFIX}" for name in locations.summaries(checkpoint)
     }
     opened = {id_: f"Opened: {title}" for id_, (title, _) in _uploads().items()}
     return files | opened
@@ -31,7 +31,7 @@ def titles(checkpoint: Checkpoint) -> dict[str, str]:
 def get(checkpoint: Checkpoint, id_: str) -> RoutingFile:
     """Return a summary by its id, verified; InputError where it does not fit the checkpoint."""
     if id_.startswith(FILE):
-        return cache.summary(checkpoint, cache.summaries(checkpoint)[id_.removeprefix(FILE)])
+        return cache.summary(checkpoint, locations.summaries(checkpoint)[id_.removeprefix(FILE)])
     title, content = _uploads()[id_]
     return summary_file.parse(content, checkpoint, title)
 
@@ -39,7 +39,7 @@ def get(checkpoint: Checkpoint, id_: str) -> RoutingFile:
 def place(checkpoint: Checkpoint, id_: str) -> str:
     """Return where a summary lies, for code that reads it."""
     if id_.startswith(FILE):
-        return recipes.place(cache.summaries(checkpoint)[id_.removeprefix(FILE)])
+        return recipes.place(locations.summaries(checkpoint)[id_.removeprefix(FILE)])
     return _uploads()[id_][0]
 
 

@@ -17,7 +17,7 @@ from aesm2.plots.style import provenance, stamp_of
 from aesm2.report import Context
 from aesm2.routing.gates import MixtureSpec, mixture_layers
 from aesm2.routing.trace import LayerSpec
-from app import cache, log, pins, state
+from app import cache, locations, log, pins, state
 from app.explanation import Explanation as Explanation  # pages write widgets.Explanation
 from app.people import login, who
 
@@ -52,7 +52,7 @@ def global_bar() -> None:
 
 def settle() -> None:
     """Put the checkpoint of the view right, where no bar is drawn that does."""
-    state.choice("checkpoint", list(cache.catalogue()), _first_checkpoint())
+    state.choice("checkpoint", list(locations.catalogue()), _first_checkpoint())
 
 
 def current() -> cache.Opened:
@@ -63,7 +63,7 @@ def current() -> cache.Opened:
     wanted = (state.get("checkpoint"), state.get("device", "auto"))
     kept = state.recall(CURRENT)
     if kept is None or kept[0] != wanted:
-        folder = cache.catalogue()[wanted[0] or _first_checkpoint()]
+        folder = locations.catalogue()[wanted[0] or _first_checkpoint()]
         kept = (wanted, cache.opened(folder, wanted[1]))
         state.remember(CURRENT, kept)
     opened: cache.Opened = kept[1]
@@ -270,12 +270,12 @@ def facts() -> dict[str, str]:
 
 
 def _checkpoint_input() -> None:
-    names = list(cache.catalogue())
+    names = list(locations.catalogue())
     pick("Checkpoint", "checkpoint", names, _first_checkpoint(), width=220)
 
 
 def _first_checkpoint() -> str:
-    names = list(cache.catalogue())
+    names = list(locations.catalogue())
     if not names:
         raise InputError(
             "no checkpoint found: train one with `aesm2 train data_samples/kuairand_pure --config"

@@ -10,7 +10,7 @@ from aesm2.errors import InputError
 from aesm2.plots import mixtures
 from aesm2.routing.findings import gate_findings
 from aesm2.routing.gates import GATED, GateMeans, GateUsage
-from app import cache, recipes, state, widgets
+from app import cache, locations, recipes, state, widgets
 from app.atlas import page as atlas
 from app.curves import runs as curves_runs
 from app.rows import source as row_source
@@ -159,13 +159,13 @@ def _only_one() -> bool:
 
 
 def _current() -> str:
-    catalogue, path = cache.catalogue(), widgets.current().checkpoint.path
+    catalogue, path = locations.catalogue(), widgets.current().checkpoint.path
     return next((name for name, folder in catalogue.items() if folder == path), path.name)
 
 
 def _beside_input() -> str:
     """Draw the choice of another checkpoint with gates on the same dataset; "" for none."""
-    entries = curves_runs.entries(cache.catalogue())
+    entries = curves_runs.entries(locations.catalogue())
     current = _current()
     dataset = widgets.current().checkpoint.description.name
     names = [
@@ -185,7 +185,7 @@ def _other(name: str, own: Side, rows: cache.RowSet) -> list[Side]:
     if not name:
         return []
     try:
-        other = cache.opened(cache.catalogue()[name], state.get("device", "auto"))
+        other = cache.opened(locations.catalogue()[name], state.get("device", "auto"))
         if other.checkpoint.encoder.schema.levels != own.usage.schema.levels:
             raise InputError("it was trained with other scenarios")
         same = row_source.for_other(other, rows)

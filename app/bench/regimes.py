@@ -9,7 +9,7 @@ import streamlit as st
 
 from aesm2.evidence.regimes import MANIFEST, leads, read_map
 from aesm2.plots import regimes as plot
-from app import cache, recipes, widgets
+from app import cache, locations, recipes, widgets
 
 MAKING = "aesm2 regimes configs/evidence/regimes.toml"
 STAMP = "simulated data: worlds made to vary one thing at a time, CC0"
@@ -37,7 +37,7 @@ class Drawn:
 
 def section() -> None:
     """Draw the map and say what it shows."""
-    folder = cache.regimes()
+    folder = locations.regimes()
     if folder is None:
         st.info("There is no regime map here yet. This makes it, in about an hour:",
                 icon=":material/science:")  # fmt: skip

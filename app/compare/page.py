@@ -10,7 +10,7 @@ from aesm2.data.encoder import tasks_exist
 from aesm2.errors import InputError
 from aesm2.routing.alignment import Routed, routed
 from aesm2.routing.comparable import Comparable, batch_of, comparable, tasks_of
-from app import cache, recipes, state, widgets
+from app import cache, locations, recipes, state, widgets
 
 PARTS = {
     "routing": "Do they route alike?",
@@ -47,7 +47,7 @@ def part() -> str:
 def candidates(opened: cache.Opened) -> list[str]:
     """Return the other checkpoints of the same dataset, by id."""
     own, found = opened.checkpoint, []
-    for name, folder in cache.catalogue().items():
+    for name, folder in locations.catalogue().items():
         try:
             described = read_description(folder / "dataset.toml")
         except (InputError, OSError):
@@ -73,11 +73,11 @@ def other(opened: cache.Opened) -> str | None:
 
 def pair(opened: cache.Opened, rows: cache.RowSet, name: str) -> Pair:
     """Open the second checkpoint and find what the two have in common; its notes are drawn."""
-    second = cache.opened(cache.catalogue()[name], state.get("device", "auto"))
+    second = cache.opened(locations.catalogue()[name], state.get("device", "auto"))
     common = comparable(opened.checkpoint, second.checkpoint)
     for note in common.notes:
         st.caption(f":material/info: {widgets.escaped(note)}")
-    first = next(n for n, path in cache.catalogue().items() if path == opened.checkpoint.path)
+    first = next(n for n, path in locations.catalogue().items() if path == opened.checkpoint.path)
     return Pair(opened, second, (first, name), common, rows)
 
 

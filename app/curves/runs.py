@@ -12,7 +12,7 @@ from aesm2.config import AESM2Config, Config, parse
 from aesm2.data.description import read_description
 from aesm2.errors import InputError
 from aesm2.files import read_json
-from app import cache, state, widgets
+from app import cache, locations, state, widgets
 
 NONE = "none"
 MOST = 4  # runs beside the current one; more dashes cannot be told apart
@@ -37,7 +37,7 @@ class Entry:
 
 def chosen(opened: cache.Opened) -> list[Run]:
     """Draw the choice of runs to compare with; return the current run and the chosen ones."""
-    catalogue = cache.catalogue()
+    catalogue = locations.catalogue()
     current = next(
         (name for name, folder in catalogue.items() if folder == opened.checkpoint.path), ""
     )

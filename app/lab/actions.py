@@ -12,7 +12,7 @@ from aesm2.errors import InputError
 from aesm2.lab.archive import place_in, unpack
 from aesm2.lab.archive import promote as promote_checkpoint
 from aesm2.lab.job import Job, Wish
-from app import cache, log
+from app import cache, locations, log
 from app.lab import folder as lab
 from app.people import quotas, who
 from app.people.who import Person, Right
@@ -78,7 +78,9 @@ def promote(job: Job, name: str, notes: str, everybody: bool) -> None:
     _own(job)
     quotas.require_disk(own, lab.places(), quotas.size_of(job.run.checkpoint))
     owner = "" if everybody else own.id
-    promote_checkpoint(job.run.checkpoint, place_in(cache.checkpoint_home(), name), notes, owner)
+    promote_checkpoint(
+        job.run.checkpoint, place_in(locations.checkpoint_home(), name), notes, owner
+    )
 
 
 def bring(content: bytes, name: str) -> None:
@@ -86,7 +88,7 @@ def bring(content: bytes, name: str) -> None:
     own = who.require(Right.CHECKPOINTS)
     quotas.require_upload(own, cache.ledger(), len(content), 0)
     quotas.require_disk(own, lab.places(), len(content))
-    unpack(content, place_in(cache.checkpoint_home(), name), own.id)
+    unpack(content, place_in(locations.checkpoint_home(), name), own.id)
 
 
 def minutes(own: Person) -> float | None:

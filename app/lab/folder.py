@@ -8,7 +8,7 @@ from aesm2.files import TRASH
 from aesm2.lab.job import Job
 from aesm2.lab.queue import Lab
 from aesm2.owner import owner_of
-from app import cache
+from app import locations
 from app.people import who
 from app.people.who import Person
 
@@ -16,7 +16,7 @@ from app.people.who import Person
 def lab() -> Lab:
     """Return the lab: the folder $AESM2_LAB, or runs/lab."""
     named = os.environ.get("AESM2_LAB")
-    return Lab(Path(named).absolute() if named else cache.ROOT / "runs" / "lab")
+    return Lab(Path(named).absolute() if named else locations.ROOT / "runs" / "lab")
 
 
 def jobs() -> list[Job]:
@@ -33,7 +33,7 @@ def mine(job: Job, own: Person) -> bool:
 def places() -> list[Path]:
     """Return the folders that belong to whoever asks: runs, datasets, checkpoints, their trash."""
     own = who.person().id
-    homes = {cache.data_home(), cache.checkpoint_home()}
+    homes = {locations.data_home(), locations.checkpoint_home()}
     found = [path for home in homes for what in ("*", f"{TRASH}/*") for path in home.glob(what)]
     folders = [path for path in found if owner_of(path) == own]
     runs = [*lab().jobs(), *map(Job, lab().root.glob(f"{TRASH}/*"))]

@@ -9,7 +9,7 @@ from aesm2.errors import InputError
 from aesm2.files import from_trash, to_trash
 from aesm2.lab.archive import pack
 from aesm2.lab.job import Job
-from app import cache, state, widgets
+from app import locations, state, widgets
 from app.lab import actions
 from app.lab import page as lab
 from app.people import who
@@ -72,7 +72,7 @@ def removing() -> None:
                     icon=":material/delete:")  # fmt: skip
             st.button("Undo", icon=":material/undo:", key="lab-unremove", on_click=lab.attempt,
                       args=(lambda: from_trash(place),))  # fmt: skip
-    mine = cache.removable()
+    mine = locations.removable()
     if not mine:
         return
     with st.expander("Your checkpoints", icon=":material/inventory_2:"):

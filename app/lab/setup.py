@@ -10,7 +10,7 @@ import torch
 from aesm2.config import Config, read_config
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
-from app import cache, state, widgets
+from app import cache, locations, state, widgets
 from app.lab import actions, estimate, form, simulate, sweep
 from app.lab import page as lab
 
@@ -68,7 +68,7 @@ def _own(datasets: dict[str, Dataset]) -> str:
 
 def _begun(dataset: Dataset) -> tuple[str, dict[str, Any]]:
     """Draw the choice of what to begin with; return its name and values."""
-    places = {file.stem: file for file in sorted((cache.ROOT / "configs").glob("*.toml"))}
+    places = {file.stem: file for file in sorted((locations.ROOT / "configs").glob("*.toml"))}
     fitting = dataset.folder.name.replace("-", "_").split("_")[0]
     default = min((key for key in places if key.startswith(fitting)), key=len, default="default")
     base = widgets.pick("Begin with", "lab-base", ["default", *places], default, str, width=190)

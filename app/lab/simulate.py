@@ -8,7 +8,7 @@ import streamlit as st
 from aesm2.errors import InputError
 from aesm2.lab.queue import NAME, environment
 from aesm2.owner import give
-from app import cache, state, widgets
+from app import locations, state, widgets
 from app.lab.folder import places
 from app.people import quotas, who
 
@@ -43,7 +43,7 @@ def _simulate(preset: str, rows: int, seed: int) -> None:
     """Write the dataset into the user's folder of datasets, or find that it is there already."""
     own = who.require(who.Right.TRAIN)
     name = f"{preset}-sim-{rows // 1000}k-seed{seed}{own.id and f'-{own.id[:6]}'}"
-    folder = cache.data_home() / name
+    folder = locations.data_home() / name
     state.remember(_PROBLEM, None)
     if not NAME.fullmatch(name):
         raise ValueError(name)

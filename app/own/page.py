@@ -13,7 +13,7 @@ from aesm2.data.draft import Draft, draft_of, sample_of
 from aesm2.data.draft import draft as draft_table
 from aesm2.data.tables import parquet_files, plain
 from aesm2.errors import InputError
-from app import cache, state
+from app import cache, locations, state
 from app.lab.folder import lab
 from app.people import who
 from app.rows import upload
@@ -103,7 +103,7 @@ def _open(file: Path) -> bool:
 
 def roots() -> list[Path]:
     """Folders below which a table may be named: where the app was started, and those of data."""
-    places = [Path.cwd(), *cache.data_places()]
+    places = [Path.cwd(), *locations.data_places()]
     return list(dict.fromkeys(place.resolve() for place in places))
 
 

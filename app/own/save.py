@@ -12,7 +12,7 @@ from aesm2.data.draft.preview import Preview
 from aesm2.data.store import Saved, relative, save, undo
 from aesm2.errors import InputError
 from aesm2.owner import OWNER
-from app import cache, state, widgets
+from app import locations, state, widgets
 from app.lab.folder import places
 from app.own import page as own
 from app.people import quotas, who
@@ -25,12 +25,14 @@ def placed(table: own.Own) -> Draft:
     """Return the draft with the path of its table as seen from the dataset's folder."""
     if table.path is None:
         return replace(table.draft, table=table.file)
-    return replace(table.draft, table=relative(table.path, cache.data_home() / table.draft.name))
+    return replace(
+        table.draft, table=relative(table.path, locations.data_home() / table.draft.name)
+    )
 
 
 def section(table: own.Own, found: Preview) -> None:
     """Draw the button that saves, what came of it, and the commands that come next."""
-    folder = cache.data_home() / found.description.name
+    folder = locations.data_home() / found.description.name
     saved: Saved | None = state.recall(_SAVED)
     there = folder.exists() and (saved is None or saved.folder != folder)
     where = "a copy of the table and its description" if table.content else "its description"
@@ -58,7 +60,7 @@ def section(table: own.Own, found: Preview) -> None:
 
 def commands(folder: Path) -> str:
     """Return the commands that train on a saved dataset and measure the result."""
-    data, run = _shown(folder), _shown(cache.ROOT / "runs" / folder.name)
+    data, run = _shown(folder), _shown(locations.ROOT / "runs" / folder.name)
     train = f"aesm2 train {shlex.quote(data)} --run {shlex.quote(run)}"
     return f"{train}\naesm2 evaluate {shlex.quote(f'{run}/checkpoint')} {shlex.quote(data)}"
 

@@ -8,7 +8,7 @@ from aesm2.audit.beside import STUDIES, beside, laid_out
 from aesm2.audit.catalogue import STATUSES, Kind, Status
 from aesm2.audit.findings import AGREES, DIFFERS
 from aesm2.evidence.paper import SOURCE
-from app import cache, studies, widgets
+from app import cache, locations, studies, widgets
 
 CHOICES = {"all": "all of them", "equations": "equations", "tables": "tables", "figures": "figures"}
 COLOURS: dict[Status, str] = {
@@ -88,7 +88,7 @@ def _exhibit(own: Exhibit) -> None:
 def _beside(table: int) -> None:
     """Draw what the paper prints beside what a study here has."""
     name = STUDIES[table]
-    folder = cache.studies().get(name)
+    folder = locations.studies().get(name)
     study = None if folder is None else cache.study(folder)
     lines = beside(table, None if study is None else study.evidence)
     where = "here, no study yet" if study is None else f"here, {name}"

@@ -11,7 +11,7 @@ from aesm2.errors import InputError
 from aesm2.slices import Slice, mask, parse
 from aesm2.slices.saved import saved
 from aesm2.slices.text import EXAMPLE
-from app import cache, state, widgets
+from app import cache, locations, state, widgets
 from app.people import who
 from app.rows import upload
 
@@ -125,7 +125,7 @@ def known(opened: cache.Opened) -> dict[str, str]:
     """Return the saved slices of the dataset by name; none, said why, where they cannot be read."""
     try:
         name = opened.checkpoint.description.name
-        return saved(cache.slices_home(own=False), name) | saved(cache.slices_home(), name)
+        return saved(locations.slices_home(own=False), name) | saved(locations.slices_home(), name)
     except (InputError, OSError) as error:
         st.warning(f"The saved slices cannot be read. {error}", icon=":material/bookmark_remove:")
         return {}

@@ -6,7 +6,7 @@ import streamlit as st
 
 from aesm2.errors import InputError
 from aesm2.slices import saved
-from app import cache, state, widgets
+from app import cache, locations, state, widgets
 from app.people import who
 from app.people.who import Right
 from app.rows import source as row_source
@@ -62,14 +62,14 @@ def section(opened: cache.Opened, rows: cache.RowSet) -> None:
 def _own(dataset: str) -> dict[str, str]:
     """Return the slices that whoever asks may delete; none where they cannot be read."""
     with contextlib.suppress(InputError, OSError):
-        return saved.saved(cache.slices_home(), dataset) if who.may(Right.SLICES) else {}
+        return saved.saved(locations.slices_home(), dataset) if who.may(Right.SLICES) else {}
     return {}
 
 
 def _save(dataset: str, name: str, text: str) -> None:
     who.require(Right.SLICES)
-    cache.slices_home().mkdir(parents=True, exist_ok=True)
-    saved.save(cache.slices_home(), dataset, name, text)
+    locations.slices_home().mkdir(parents=True, exist_ok=True)
+    saved.save(locations.slices_home(), dataset, name, text)
 
 
 def _size(opened: cache.Opened, rows: cache.RowSet, text: str) -> str:
@@ -96,7 +96,7 @@ def _saving(opened: cache.Opened, text: str) -> None:
 def _delete(dataset: str, name: str) -> None:
     try:
         who.require(Right.SLICES)
-        text = saved.delete(cache.slices_home(), dataset, name)
+        text = saved.delete(locations.slices_home(), dataset, name)
     except (InputError, OSError) as error:
         st.toast(f"Not deleted: {error}.", icon=":material/error:")
         return

@@ -24,7 +24,7 @@ from aesm2.evidence.standings import (
 from aesm2.evidence.study import IDS
 from aesm2.plots.impact import impact_figure
 from aesm2.plots.trades import trades_figure, trades_words
-from app import cache, state, studies
+from app import cache, locations, state, studies
 from app import impact as impact_page
 from app.bench import charts as bench_charts
 from app.story import words
@@ -69,7 +69,7 @@ class Studies:
 def find(checkpoint: Checkpoint) -> Studies:
     """Find the studies: that of the view if it is of these data, else the first there is."""
     opened: dict[str, cache.Study] = {}
-    for name, folder in cache.studies().items():
+    for name, folder in locations.studies().items():
         with contextlib.suppress(InputError, OSError):
             opened[name] = cache.study(folder)
     here = checkpoint.description.name

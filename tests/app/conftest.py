@@ -11,7 +11,7 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from app import cache
+from app import cache, locations
 from tests import small
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -46,7 +46,7 @@ def start(small_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ap
     """Open a page of the app over the small data: start("views/atlas.py", layer="task.1")."""
 
     def started(page: str, root: Path = small_root, **view: str) -> AppTest:
-        monkeypatch.setattr(cache, "ROOT", root)
+        monkeypatch.setattr(locations, "ROOT", root)
         at = AppTest.from_file(MAIN, default_timeout=60)
         for name, value in {"checkpoint": "shop", **view}.items():
             at.query_params[name.replace("__", "-")] = value

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from aesm2.evidence.regimes import read_plan, save_map
-from app import cache
+from app import cache, locations
 from tests.app.conftest import with_numbers
 from tests.app.test_data import charts, pick, sound, table, texts
 from tests.evidence import made
@@ -127,10 +127,10 @@ def test_a_changed_manifest_is_read_again(evidence: Path) -> None:
 def test_evidence_named_by_the_user_comes_before_that_shipped(
     evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(locations, "ROOT", tmp_path / "root")
     for name in ("hand", "shipped"):
         made.write(tmp_path / "root" / "checkpoints" / "evidence" / name, {"runs": made.runs()})
-    assert cache.studies() == {
+    assert locations.studies() == {
         "hand": evidence / "hand",
         "shipped": tmp_path / "root" / "checkpoints" / "evidence" / "shipped",
     }

@@ -13,7 +13,7 @@ import aesm2
 from aesm2.data.dataset import Dataset
 from aesm2.inference import probabilities
 from aesm2.routing.paired import paired_differences
-from app import cache
+from app import locations
 from tests import small
 from tests.app.conftest import first_small_root, with_numbers
 from tests.app.test_atlas import address, charts, sound
@@ -124,7 +124,7 @@ def test_the_code_makes_the_figures(
     start: Start, root: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = open_two(start, root, part=part)
-    monkeypatch.chdir(cache.ROOT)
+    monkeypatch.chdir(locations.ROOT)
     monkeypatch.setattr(go.Figure, "show", lambda self: None)
     scripts = [c.value for c in at.get("code")]
     assert len(scripts) == len(charts(at))

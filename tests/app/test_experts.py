@@ -14,7 +14,7 @@ import aesm2
 from aesm2.data.dataset import Dataset
 from aesm2.inference import probabilities
 from aesm2.routing.cards import cards, knockout
-from app import cache
+from app import locations
 from tests import small
 from tests.app.conftest import with_numbers
 from tests.app.test_atlas import address, charts, sound
@@ -99,7 +99,7 @@ def test_without_the_dataset_it_shows_the_way_on(
 
 def test_the_code_makes_the_figures(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     at = start(PAGE, expert="2")
-    monkeypatch.chdir(cache.ROOT)
+    monkeypatch.chdir(locations.ROOT)
     monkeypatch.setattr(go.Figure, "show", lambda self: None)
     scripts = [c.value for c in at.get("code")]
     assert len(scripts) == 6

@@ -17,7 +17,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.routing.effects import effect
 from aesm2.routing.interventions import parse
 from aesm2.routing.knockout import knockouts
-from app import cache
+from app import locations
 from tests import degenerate, small
 
 PAGE = "views/interventions.py"
@@ -206,7 +206,7 @@ def test_the_code_makes_the_chart(
     figures: list[go.Figure] = []
     monkeypatch.setattr(go.Figure, "show", lambda figure: figures.append(figure))
     monkeypatch.chdir(small_root)
-    assert small_root == cache.ROOT
+    assert small_root == locations.ROOT
     blocks = [block.value for block in at.code if "import aesm2" in block.value]
     for block in blocks:
         exec(block, {})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import cache, log, metrics
+from app import cache, locations, log, metrics
 from app.home import page as home
 from tests.app.test_background import SECONDS
 
@@ -112,8 +112,8 @@ def test_a_wait_for_a_model_is_measured() -> None:
 def test_an_opened_checkpoint_counts_its_waits(
     small_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "ROOT", small_root)
-    opened = cache.opened(cache.catalogue()["shop"], "cpu")
+    monkeypatch.setattr(locations, "ROOT", small_root)
+    opened = cache.opened(locations.catalogue()["shop"], "cpu")
     (before,) = cache.metrics().get_stats([metrics.WAIT])[metrics.WAIT]
     with opened.lock:
         pass

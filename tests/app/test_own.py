@@ -14,7 +14,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.data.description import read_description
 from aesm2.data.draft import draft
 from aesm2.errors import InputError
-from app import cache
+from app import cache, locations
 from app.own import form as own_form
 from app.own import page as own
 from tests import small
@@ -322,14 +322,14 @@ def test_folders_of_data_are_roots_too(
     monkeypatch.setenv("AESM2_DATA", f"{tables['letter'].parent}:{tmp_path / 'more'}")
     assert own.allowed("letter.csv") == tables["letter"].resolve()
     assert own.allowed(str(tables["letter"])) == tables["letter"].resolve()
-    assert cache.data_home() == tables["letter"].parent
+    assert locations.data_home() == tables["letter"].parent
 
 
 # ---- what the app finds -------------------------------------------------------------------------
 
 
 def test_the_rows_of_a_saved_dataset_are_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "ROOT", root)
+    monkeypatch.setattr(locations, "ROOT", root)
     checkpoint = load(root / "checkpoints" / "shop", "cpu")
     with pytest.raises(InputError, match=r"put its folder into data/"):
         cache.dataset_of(checkpoint)

@@ -14,7 +14,7 @@ from aesm2.errors import InputError
 from aesm2.lab.job import Job
 from aesm2.lab.queue import Lab
 from aesm2.owner import NOBODY, OWNER, give, owner_of
-from app import cache
+from app import cache, locations
 from app.lab import actions, folder
 from app.own import page as own_page
 from app.people import quotas, who
@@ -61,7 +61,7 @@ def enter(small_root: Path, serving: Path, monkeypatch: pytest.MonkeyPatch) -> E
     """Open a page as somebody: enter("views/lens.py", ANN)."""
 
     def entered(page: str, claims: dict[str, Any]) -> AppTest:
-        monkeypatch.setattr(cache, "ROOT", small_root)
+        monkeypatch.setattr(locations, "ROOT", small_root)
         at = AppTest.from_file(MAIN, default_timeout=60)
         at.user, at.query_params["checkpoint"] = claims, "shop"
         return at.switch_page(page).run()
@@ -257,21 +257,21 @@ def test_datasets_and_checkpoints_of_others_are_not_there(
     acting: Callable[..., Person], small_root: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(cache, "ROOT", small_root)
+    monkeypatch.setattr(locations, "ROOT", small_root)
     ann = acting(ANN)
     shutil.copytree(small.dataset(), tmp_path / "data" / "hers")
     shutil.copytree(small_root / "checkpoints" / "shop", tmp_path / "checkpoints" / "hers")
     for place in ("data", "checkpoints"):
         give(tmp_path / place / "hers", ann.id)
     table = tmp_path / "data" / "hers" / "log.parquet"
-    assert "hers" in cache.catalogue()
-    assert "hers" in cache.removable()
+    assert "hers" in locations.catalogue()
+    assert "hers" in locations.removable()
     assert [d.folder.name for d in cache.datasets()] == ["shop", "hers"]
     assert own_page.allowed(str(table)) == table
     who.require_own(table.parent, "dataset")
     acting(BOB)
-    assert "hers" not in cache.catalogue()
-    assert "hers" not in cache.removable()
+    assert "hers" not in locations.catalogue()
+    assert "hers" not in locations.removable()
     assert [d.folder.name for d in cache.datasets()] == ["shop"]
     with pytest.raises(InputError, match="no such file"):
         own_page.allowed(str(table))
@@ -293,12 +293,12 @@ def test_hidden_files_are_no_tables(
 
 
 def test_slices_are_ones_own_beside_those_of_everybody(acting: Callable[..., Person]) -> None:
-    everybody = cache.slices_home(own=False)
-    assert acting({}) and cache.slices_home() == everybody
+    everybody = locations.slices_home(own=False)
+    assert acting({}) and locations.slices_home() == everybody
     ann = acting(ANN)
-    assert cache.slices_home() == everybody / ann.id
+    assert locations.slices_home() == everybody / ann.id
     acting(BOB)
-    assert cache.slices_home() != everybody / ann.id
+    assert locations.slices_home() != everybody / ann.id
 
 
 def limited(**quota: float) -> Person:

@@ -19,7 +19,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.evidence.regimes import read_plan, save_map
 from aesm2.lab.queue import Lab
 from aesm2.report.figures import figure_text
-from app import cache, widgets
+from app import locations, widgets
 from tests import small
 from tests.app.conftest import MAIN, first_small_root
 from tests.evidence import made
@@ -57,7 +57,7 @@ def look(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Look]:
 
     def looked(page: str, root: Path = root, **view: str) -> Drawn:
         drawn.clear()
-        monkeypatch.setattr(cache, "ROOT", root)
+        monkeypatch.setattr(locations, "ROOT", root)
         monkeypatch.chdir(root)
         at = AppTest.from_file(MAIN, default_timeout=60)
         for name, value in view.items():

@@ -17,7 +17,7 @@ from aesm2.routing.drift_chance import js
 from aesm2.routing.grouped import grouped_utilisation
 from aesm2.streaming import summary_file
 from aesm2.streaming.works import row_groups
-from app import cache
+from app import locations
 from tests import small
 from tests.app.conftest import with_numbers
 from tests.app.test_atlas import charts, sound
@@ -145,7 +145,7 @@ def test_the_atlas_draws_a_summary_as_it_draws_the_rows(start: Start, summaries:
 def test_a_summary_that_went_is_said(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     at = sound(start(ATLAS, summary="upload:abc"))
     assert len(charts(at)) == 2
-    assert cache.summaries(aesm2.load(small.run() / "checkpoint", "cpu")) == {}
+    assert locations.summaries(aesm2.load(small.run() / "checkpoint", "cpu")) == {}
 
 
 def test_an_opened_summary_is_checked_and_shown(start: Start, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from aesm2.errors import InputError
 from aesm2.slices import Search, find, measured, sentence, within
 from aesm2.slices.measures import measure
 from aesm2.slices.saved import saved
-from app import cache, recipes
+from app import cache, locations, recipes
 from app.rows import source as row_source
 from app.rows import upload
 from app.slices import page as slices
@@ -159,7 +159,7 @@ def test_a_slice_is_in_force_on_every_page(start: Start) -> None:
 
 def test_caches_do_not_mix_slices(opened: cache.Opened, small_root: Path,
                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(cache, "ROOT", small_root)
+    monkeypatch.setattr(locations, "ROOT", small_root)
     every = cache.rows(opened.checkpoint, "test")
     sets = [every, *(row_source.sliced(opened, every, t) for t in ("page = 0", "page = 1"))]
     assert len({rows.id for rows in sets}) == 3

@@ -27,9 +27,9 @@ def pages() -> Case:
     def case(dice: Dice, place: Path) -> None:
         from streamlit.testing.v1 import AppTest
 
-        from app import cache
+        from app import locations
 
-        cache.ROOT = root
+        locations.ROOT = root
         page = dice.one(found)
         view = {"checkpoint": dice.one(("shop", "shop", "plain"))}
         for _ in range(dice.some(5)):
