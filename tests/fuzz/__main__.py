@@ -6,7 +6,6 @@ target says what became of them; failures are printed whole, with the command th
 
 import argparse
 import collections
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -14,9 +13,7 @@ from pathlib import Path
 
 import torch
 
-from tests.fuzz import guard, targets
-
-BATCH = 25  # cases a forked child takes
+from tests.fuzz import guard, run, targets
 
 
 def main() -> int:
@@ -39,37 +36,14 @@ def main() -> int:
     if unknown:
         parser.error(f"no target {unknown[0]!r}; there are {', '.join(targets.ALL)}")
     each = -(-given.cases // len(names))
-    parts = [(name, given.first, each, given.seed, given.seconds) for name in names]
+    parts = [run.Part(name, given.first, each, given.seed, given.seconds) for name in names]
     started, bad = time.monotonic(), 0
     print(f"{'target':<14} {'cases':>6} {'accepted':>9} {'refused':>8} {'failed':>7} {'s':>7}")
-    for name, results in _all(parts, given.jobs):
+    for name, results in run.everything(parts, given.jobs):
         bad += _told(name, results, given.seed)
     print(f"{each * len(names):,} cases, seed {given.seed}, {time.monotonic() - started:.0f} s: "
           f"{bad} failed")  # fmt: skip
     return int(bad > 0)
-
-
-Part = tuple[str, int, int, int, float]
-
-
-def _all(parts: list[Part], jobs: int):
-    if jobs == 1:
-        yield from map(_target, parts)
-        return
-    with multiprocessing.get_context("forkserver").Pool(jobs, maxtasksperchild=1) as pool:
-        yield from pool.imap(_target, parts)
-
-
-def _target(part: Part) -> tuple[str, list[guard.Result]]:
-    name, first, count, seed, seconds = part
-    torch.set_num_threads(1)
-    case = targets.ALL[name]()
-    found: list[guard.Result] = []
-    with tempfile.TemporaryDirectory(prefix=f"aesm2-fuzz-{name}-") as folder:
-        for start in range(first, first + count, BATCH):
-            numbers = range(start, min(start + BATCH, first + count))
-            found += guard.run(name, case, numbers, seed, Path(folder), seconds)
-    return name, found
 
 
 def _told(name: str, results: list[guard.Result], seed: int) -> int:

@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import pickle
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from aesm2.errors import InputError
-from tests.fuzz import guard, targets
+from tests.fuzz import guard, run, targets
 from tests.fuzz.dice import Dice, Wrong
 
 SEED = 1
@@ -99,3 +100,14 @@ def test_a_case_is_the_same_wherever_it_runs() -> None:
     assert [first.random() for _ in range(5)] == [second.random() for _ in range(5)]
     assert Dice(1, "csv", 4712).random() != Dice(1, "csv", 4711).random()
     assert round(Dice(1, "csv", 4711).random(), 6) == 0.711807
+
+
+def test_several_targets_at_a_time_find_what_one_after_the_other_does() -> None:
+    parts = [run.Part(target, 0, 3, SEED, guard.SECONDS) for target in ("presets", "slices")]
+    found, alone = (list(run.everything(parts, jobs)) for jobs in (2, 1))
+    outcomes = [
+        [(name, [own.outcome for own in results]) for name, results in one]
+        for one in (found, alone)
+    ]
+    assert outcomes[0] == outcomes[1]
+    assert pickle.loads(pickle.dumps(run.of_target)).__module__ == "tests.fuzz.run"
