@@ -17,6 +17,11 @@ class InputError(ValueError):
     def __init__(self, text: str) -> None:
         super().__init__(one_line(text))
 
+    def at(self, place: object) -> "InputError":
+        """Return the same error with the place it was found at, if its text does not say so yet."""
+        text = str(self)
+        return self if text.startswith(one_line(str(place))) else InputError(f"{place}: {text}")
+
 
 def one_line(text: str) -> str:
     """Return text as one printable line of at most LONGEST characters."""

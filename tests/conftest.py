@@ -13,6 +13,13 @@ torch.set_num_threads(1)
 TOGETHER = ("tests/browser/", "tests/data/test_kuairand.py")  # they share a server, a dataset
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--screenshots", action="store_true",
+        help="the browser tests save whole pages in artifacts/screenshots",
+    )  # fmt: skip
+
+
 class _Together(LoadScopeScheduling):
     """One test at a time to whoever is free, but those that share something to one process.
 

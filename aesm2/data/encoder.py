@@ -183,10 +183,11 @@ class Encoder:
             return np.where(np.isnan(numbers), MISSING, bucket + FIRST_VALUE)
         if name not in self._index:
             self._index[name] = pd.Index(self.categories[name], dtype=object)
-        codes, values = pd.factorize(column)  # missing values have code -1
+        codes, values = coded(column)  # missing values have code -1
         known = self._index[name].get_indexer(pd.Index(_texts(values), dtype=object))
         table = np.append(np.where(known < 0, UNSEEN, known + FIRST_VALUE), MISSING)
-        return table[codes]
+        fields: np.ndarray = table[codes]
+        return fields
 
 
 def _require_learnt(found: Any, part: str, wanted: list[str]) -> None:
@@ -240,7 +241,7 @@ def encode_scenario(frame: pd.DataFrame, level: Level) -> np.ndarray:
     """Index of each row's scenario at one level, (rows,) int64."""
     if level.column is None:
         return np.zeros(len(frame), np.int64)
-    codes, values = pd.factorize(frame[level.column], use_na_sentinel=False)
+    codes, values = coded(frame[level.column], missing=True)
     known = pd.Index(list(map(str, level.values)), dtype=object)
     found = known.get_indexer(pd.Index(_texts(values), dtype=object))
     if level.other is not None:
@@ -293,9 +294,9 @@ def tasks_exist(description: Description, scenarios: np.ndarray) -> np.ndarray:
 def _read_label(column: pd.Series, task: Task, may_lack: np.ndarray) -> np.ndarray:
     """Read one label column, (rows,), NaN where missing; may_lack: rows that need no label."""
     if task.positive:
-        codes, values = pd.factorize(column)
+        codes, values = coded(column)
         positive = np.isin(_texts(values), _texts(task.positive))
-        own = np.append(positive.astype(np.float64), np.nan)[codes]
+        own: np.ndarray = np.append(positive.astype(np.float64), np.nan)[codes]
     else:
         own = as_numbers(column, task.label)
     missing = np.isnan(own)
@@ -311,9 +312,22 @@ def _read_label(column: pd.Series, task: Task, may_lack: np.ndarray) -> np.ndarr
     return own
 
 
+def coded(column: pd.Series, missing: bool = False) -> tuple[np.ndarray, pd.Index]:
+    """Number the different values of a column: (rows,) integer codes, and the values.
+
+    missing: whether to number missing values as well, which otherwise have code −1. Raises
+    InputError where the values are lists or the like.
+    """
+    try:
+        codes, values = pd.factorize(column, use_na_sentinel=not missing)
+    except TypeError:  # unhashable
+        raise InputError(f"column '{column.name}' holds lists or the like, not values") from None
+    return codes, values
+
+
 def as_text(column: pd.Series) -> pd.Series:
     """Present values as text, spelt alike whatever their type; missing ones are left out."""
-    codes, values = pd.factorize(column)
+    codes, values = coded(column)
     texts = np.array([*_texts(values), None], dtype=object)
     return pd.Series(texts[codes], index=column.index).dropna()
 
@@ -333,7 +347,11 @@ def _text(value: Any) -> str:
 
 def as_numbers(column: pd.Series, name: str) -> np.ndarray:
     """Return a column as float64 with NaN where missing; InputError names the first bad row."""
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    try:
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    except OverflowError:
+        large = f"a whole number beyond {np.finfo(np.float64).max:.1e}"
+        raise InputError(f"column '{name}' holds {large}, the largest there is") from None
     bad = np.isnan(numbers) & column.notna().to_numpy()
     if bad.any():
         row = int(np.argmax(bad))

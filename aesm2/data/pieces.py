@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from aesm2.data.dataset import Dataset
-from aesm2.data.tables import is_parquet, parquet, plain, unreadable
+from aesm2.data.tables import frame_of, is_parquet, parquet, unreadable
 from aesm2.errors import InputError
 
 FEWEST, MOST = 256, 65_536  # rows of a piece
@@ -90,7 +90,7 @@ class Pieces:
             for number, table in self._cut(fragment, wanted):
                 with self.about(number):
                     first = self.all[number].first
-                    frame = plain(table.to_pandas())
+                    frame = frame_of(table)
                     index = pd.RangeIndex(first, first + len(frame))
                     frame = self.dataset.completed(frame.set_axis(index), self.tables)
                 yield number, frame

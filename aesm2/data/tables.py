@@ -25,6 +25,8 @@ from aesm2.files import exists
 SEPARATORS = ",;\t|"
 HEAD = 2**16  # bytes of a CSV file that tell how it is written
 PARQUET, CSV = (".parquet", ".pq"), (".csv", ".tsv")
+UNNAMED = re.compile(r"__index_level_\d+__")  # the column of an index that has no name
+TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -39,7 +41,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(f"{path}: not a file, but a device or the like")
     try:
         if is_parquet(path):
-            return plain(_whole(path).to_pandas())
+            return frame_of(_whole(path))
         if path.suffix.lower() in CSV:
             require_room(CSV_GROWTH * path.stat().st_size)
             return read_csv(path.read_bytes())
@@ -77,15 +79,29 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(file for end in PARQUET for file in folder.rglob(f"*{end}"))
 
 
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Number the rows, name the columns by text: a parquet file may carry an index of its own.
+def frame_of(table: pa.Table, threads: bool = True) -> pd.DataFrame:
+    """Return an arrow table as a frame with numbered rows.
 
-    Raises InputError for two columns of one name.
+    What pandas noted about its types is passed over: such a note may be of other values than these.
+    An index without a name is left out. Raises InputError for text that is not UTF-8 and for two
+    columns of one name.
     """
-    unnamed = all(name is None for name in frame.index.names)
-    frame = frame.reset_index(drop=unnamed).rename(columns=str)
-    _require_once(list(frame.columns))
+    _require_once(table.column_names)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if any(kind(column.type) for kind in TEXT):
+            _require_utf8(name, column)
+    kept = [name for name in table.column_names if not UNNAMED.fullmatch(name)]
+    frame: pd.DataFrame = table.select(kept).to_pandas(ignore_metadata=True, use_threads=threads)
     return frame
+
+
+def _require_utf8(name: str, column: pa.ChunkedArray) -> None:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
+        raise InputError(f"column '{name}' holds bytes that are no text in UTF-8") from None
 
 
 def read_csv(content: bytes, rows: int | None = None) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aesm2.data.tables import plain
+from aesm2.data.tables import frame_of
 from aesm2.errors import InputError
 
 ROWS_PER_PART = 262_144
@@ -117,7 +117,8 @@ class FilePart:
         start = self.first
         for table in self._tables(stored):
             index = pd.RangeIndex(start, start + table.num_rows)
-            frame = plain(table.to_pandas(ignore_metadata=True, use_threads=False))
+            with damage_told(self.url):
+                frame = frame_of(table, threads=False)
             frame = frame.assign(**{c: constants[c] for c in columns if c in constants})
             start += table.num_rows
             yield frame[list(columns)].set_axis(index)
@@ -190,8 +191,8 @@ def damage_told(url: str) -> Iterator[None]:
     """Turn what a reader says of a damaged file into one line that names the file."""
     try:
         yield
-    except InputError:
-        raise
+    except InputError as error:
+        raise error.at(url) from None
     except (pa.ArrowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{url}: cannot be read as parquet: {reason}") from None

@@ -14,7 +14,7 @@ import pandas as pd
 
 from aesm2.checkpoint import Checkpoint, load
 from aesm2.data.batch import Batch
-from aesm2.data.encoder import as_text
+from aesm2.data.encoder import as_text, coded
 from aesm2.data.schema import Schema
 from aesm2.errors import InputError
 from aesm2.inference import probabilities
@@ -113,7 +113,7 @@ def group_of(column: pd.Series) -> np.ndarray:
 
     The hash is the same on every machine. A missing value is a value.
     """
-    codes, values = pd.factorize(column, use_na_sentinel=False)
+    codes, values = coded(column, missing=True)
     texts = as_text(pd.Series(values)).reindex(range(len(values)))
     hashes = pd.util.hash_array(texts.fillna("").to_numpy(object), hash_key=HASH_KEY)
     groups: np.ndarray = (hashes % GROUPS).astype(np.int64)[codes]

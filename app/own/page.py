@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from aesm2.data.draft import Draft, draft_of, sample_of
 from aesm2.data.draft import draft as draft_table
-from aesm2.data.tables import parquet_files, plain
+from aesm2.data.tables import frame_of, parquet_files
 from aesm2.errors import InputError
 from app import cache, locations, state
 from app.lab.folder import lab
@@ -118,7 +118,7 @@ def _frame(title: str, content: bytes, parquet: bool) -> pd.DataFrame:
     """Read an upload exactly as training will read the saved file."""
     frame = upload.read_rows(title, content, MAX_ROWS)  # says what is wrong with it
     if parquet:
-        return plain(pq.read_table(BytesIO(content)).to_pandas())
+        return frame_of(pq.read_table(BytesIO(content)))
     return frame
 
 

@@ -16,7 +16,7 @@ from aesm2.data.cleaning import cleaned
 from aesm2.data.description import Description
 from aesm2.data.encoder import require_columns
 from aesm2.data.room import decoded, require_columns_bounded, stored_values, texts_of
-from aesm2.data.tables import plain, read_csv
+from aesm2.data.tables import frame_of, read_csv
 from aesm2.errors import InputError
 from app import cache, log, state
 from app.cache import RowSet
@@ -205,7 +205,7 @@ def _parquet(title: str, content: bytes, most: int) -> pd.DataFrame:
         file = pq.ParquetFile(BytesIO(content), read_dictionary=texts_of(schema))
         _require_modest(title, file, most)
         table = decoded(file.read(), schema, 10 * MAX_MEGABYTES * 2**20)
-        frame: pd.DataFrame = plain(table.to_pandas(ignore_metadata=True))
+        frame = frame_of(table)
     except InputError as error:
         raise InputError(f"{title}: {str(error).removeprefix(f'{title}: ')}") from None
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:

@@ -69,8 +69,8 @@ FIND_POINT = """
 class Visitor:
     """Somebody with a browser window of their own, and what went wrong in it."""
 
-    def __init__(self, page: Page, url: str) -> None:
-        self.page, self.url = page, url
+    def __init__(self, page: Page, url: str, pictures: bool = False) -> None:
+        self.page, self.url, self.pictures = page, url, pictures
         self.problems: list[str] = []
         self.errors_expected = False
         page.set_default_timeout(PATIENCE)
@@ -193,7 +193,9 @@ class Visitor:
         )
 
     def screenshot(self, name: str) -> None:
-        """Save the whole page, however long."""
+        """Save the whole page, however long, where --screenshots asks for pictures."""
+        if not self.pictures:
+            return
         size = self.page.viewport_size or {"width": 1280, "height": 900}
         tall = self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
         self.page.set_viewport_size({"width": size["width"], "height": min(int(tall) + 80, 8000)})
@@ -278,14 +280,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, url: str) -> Iterator[Visit]:
+def visit(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
     """Open a window: visit(width=400, theme="dark"). What broke in it fails the test at its end."""
     visitors: list[Visitor] = []
+    pictures = bool(request.config.getoption("--screenshots"))
 
     def opened(width: int = 1280, theme: str = "light") -> Visitor:
         size = {"width": width, "height": 900}
         context = browser.new_context(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
-        visitors.append(Visitor(context.new_page(), url))
+        visitors.append(Visitor(context.new_page(), url, pictures))
         return visitors[-1]
 
     yield opened

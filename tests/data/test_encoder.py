@@ -144,6 +144,22 @@ def test_text_in_a_numeric_column_names_row_and_value() -> None:
         fitted(TRAINING.assign(price=[1.0, 2.0, "cheap", 4.0, 5.0, 6.0]))
 
 
+def test_a_number_beyond_all_floats_is_named() -> None:
+    for column, labels in (("price", False), ("click", True)):
+        beyond = rows(click=[1, 0], buy=[0, 0]).astype({column: object})
+        beyond.loc[1, column] = 10**400
+        message = error(fitted(), beyond, labels)
+        assert message == (
+            f"column '{column}' holds a whole number beyond 1.8e+308, the largest there is"
+        )
+
+
+@pytest.mark.parametrize("column", ["user", "tab"])
+def test_lists_are_no_values(column: str) -> None:
+    message = error(fitted(), rows(**{column: [[1, 2], [3]]}))
+    assert message == f"column '{column}' holds lists or the like, not values"
+
+
 @given(
     st.lists(st.floats(-5, 5), min_size=1, max_size=30),
     st.lists(st.floats(allow_nan=False), min_size=1, max_size=10),

@@ -1,11 +1,16 @@
 """Tables as files: CSV of any separator and decimal sign, folders of parquet."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from aesm2.data.draft.sample import read_sample
 from aesm2.data.tables import csv_form, read_csv, read_table
+from aesm2.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,36 @@ def test_a_folder_of_parquet_has_its_folders_as_columns(tmp_path: Path) -> None:
     assert frame["x"].tolist() == [1, 2, 3]
     assert set(frame["year"]) == {2026}
     assert "env" not in frame.columns
+
+
+def parquet_of(path: Path, country: pa.Array, noted: pd.DataFrame) -> Path:
+    """A parquet file whose note for pandas is of another frame with the same columns."""
+    table = pa.table({"country": country})
+    note = pa.Table.from_pandas(noted).schema.metadata
+    pq.write_table(table.replace_schema_metadata(note), path)
+    return path
+
+
+def test_what_pandas_noted_of_other_values_does_not_change_them(tmp_path: Path) -> None:
+    noted = pd.DataFrame({"country": ["nl"]})
+    binary = parquet_of(tmp_path / "a.parquet", pa.array([b"nl"]), noted)
+    assert read_table(binary)["country"].tolist() == [b"nl"]
+    time = pa.array([0], pa.timestamp("ms"))
+    stamped = parquet_of(tmp_path / "b.parquet", time, noted)
+    assert read_table(stamped)["country"].tolist() == [pd.Timestamp(0)]
+
+
+def test_an_index_is_a_column_where_it_has_a_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1, 2]}, index=[7, 5])
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.rename_axis("row").to_parquet(tmp_path / "b.parquet")
+    assert read_table(tmp_path / "a.parquet").to_dict("list") == {"a": [1, 2]}
+    assert read_table(tmp_path / "b.parquet").to_dict("list") == {"a": [1, 2], "row": [7, 5]}
+
+
+@pytest.mark.parametrize("read", [read_table, read_sample])
+def test_text_that_is_no_utf8_is_named(read: Callable[[Path], object], tmp_path: Path) -> None:
+    text = pa.array([b"nl", b"\xfb", b"nl"]).view(pa.string())
+    pq.write_table(pa.table({"country": text}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: .*column 'country' holds bytes that are no"):
+        read(tmp_path / "a.parquet")

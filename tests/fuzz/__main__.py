@@ -63,7 +63,7 @@ def _told(name: str, results: list[guard.Result], seed: int) -> int:
         print(f"  {result.outcome}: python -m tests.fuzz --seed {seed} --case"
               f" {name}:{result.number}")  # fmt: skip
         print("    " + "; ".join(result.notes)[:300])
-        print("    " + "\n    ".join(result.said.strip().splitlines()[-8:]))
+        print("    " + "\n    ".join(line[:300] for line in result.said.strip().splitlines()[-8:]))
     for last, count in alike.items():
         if count > 2:
             print(f"  and {count - 2} more that end so: {last}")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from aesm2.data.tables import is_parquet, parquet, plain, read_csv, read_table, unreadable
+from aesm2.data.tables import frame_of, is_parquet, parquet, read_csv, read_table, unreadable
 from aesm2.errors import InputError
 
 LOOKED = 100_000  # rows that are looked at
@@ -48,8 +48,8 @@ def read_sample(path: Path) -> Sample:
             sample = _of_large_csv(path)
         else:
             sample = sample_of(read_table(path), path.resolve().name)
-    except InputError:
-        raise
+    except InputError as error:
+        raise error.at(path) from None
     except Exception as error:  # every reader has exceptions of its own
         raise unreadable(path, error) from None
     if sample.frame.empty:
@@ -71,12 +71,12 @@ def _of_parquet(path: Path) -> Sample:
     dataset = parquet(path)
     rows = dataset.count_rows()
     if rows <= LOOKED:
-        return Sample(path.resolve().name, plain(dataset.to_table().to_pandas()), rows)
+        return Sample(path.resolve().name, frame_of(dataset.to_table()), rows)
     groups = [group for file in dataset.get_fragments() for group in file.split_by_row_group()]
     pieces = max(PIECES, math.ceil(LOOKED * len(groups) / rows))
     chosen = [groups[i] for i in spread(len(groups), pieces)]
     heads = [_head(group, math.ceil(LOOKED / len(chosen)), dataset.schema) for group in chosen]
-    return Sample(path.resolve().name, plain(pa.concat_tables(heads).to_pandas()), rows)
+    return Sample(path.resolve().name, frame_of(pa.concat_tables(heads)), rows)
 
 
 def _head(group: ds.ParquetFileFragment, rows: int, schema: pa.Schema) -> pa.Table:

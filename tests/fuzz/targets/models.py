@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from aesm2.checkpoint import Checkpoint, load
 from aesm2.config import AESM2Config
@@ -139,7 +140,10 @@ def _tensors(dice: Dice, content: bytes, name: str) -> bytes:
     kind = dice.randrange(8)
     if kind < 2:
         return _header(dice, content, name)
-    tensors = safetensors.torch.load(content)
+    try:
+        tensors = safetensors.torch.load(content)
+    except SafetensorError:  # spoilt before
+        return mutate.mutated(dice, content, name)
     key = dice.one(sorted(tensors))
     dice.note(f"{name}: {key}, kind {kind}")
     match kind:
