@@ -12,7 +12,7 @@ from app.cache.checkpoint import Opened, ids
 Draw = Callable[[str, Callable[[], go.Figure]], go.Figure]  # script, how it is drawn → figure
 
 
-class Drawn(go.Figure):
+class Drawn(go.Figure):  # type: ignore[misc]  # plotly has no types
     """A figure that is kept: what the browser gets is made once, so it is not to be changed."""
 
     def to_dict(self) -> dict[str, Any]:

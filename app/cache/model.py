@@ -13,7 +13,7 @@ from aesm2.routing.gates import gate_usage as compute_gate_usage
 from aesm2.routing.grouped import grouped_utilisation
 from aesm2.routing.highlights import Highlights
 from aesm2.routing.highlights import highlights as find_highlights
-from aesm2.routing.knockout import Knockouts
+from aesm2.routing.knockout import Knockouts, Progress
 from aesm2.routing.knockout import knockouts as sweep
 from aesm2.routing.utilisation import Utilisation
 from aesm2.routing.utilisation import utilisation as compute_utilisation
@@ -118,7 +118,7 @@ def knockouts(opened: Opened, rows: RowSet) -> Knockouts | None:
     return found
 
 
-def compute_knockouts(opened: Opened, rows: RowSet, progress: Callable[[float], None]) -> Knockouts:
+def compute_knockouts(opened: Opened, rows: RowSet, progress: Progress) -> Knockouts:
     """Knock every expert out, telling how far it is, and keep what was found for everybody."""
     kept = _knockouts(opened, rows)
     with opened.lock:
