@@ -1,5 +1,7 @@
 """What the Impact page is made of, in the words of those who run a shop."""
 
+import functools
+
 import pandas as pd
 import streamlit as st
 
@@ -88,7 +90,8 @@ def published() -> None:
                 name: st.column_config.NumberColumn(format="%+.2f %%") for name in wide.columns
             },
         )  # fmt: skip
-        notes = [f"{line.measure}: {line.note}" for line in told.itertuples() if line.note]
+        noted = zip(told["measure"], told["note"], strict=True)
+        notes = [f"{measure}: {note}" for measure, note in noted if note]
         st.caption(". ".join([source[:1].upper() + source[1:], *notes]) + ".")
 
 
@@ -122,7 +125,7 @@ def _charts(study: cache.Study, lines: pd.DataFrame, reference: str, variant: st
         with place:
             widgets.chart(
                 cache.of_study(
-                    f"figure {key}", study, lambda m=measure: impact_figure(lines, m, stamp)
+                    f"figure {key}", study, functools.partial(impact_figure, lines, measure, stamp)
                 ),
                 key,
                 f"{TITLES[measure]}: {variant_title(reference)} instead of"

@@ -1,5 +1,7 @@
 """Start of the app: page configuration and navigation."""
 
+from typing import Literal
+
 import streamlit as st
 
 from app import cache, log, state, widgets
@@ -12,7 +14,8 @@ cache.settle_imports()
 state.start()
 state.remember(widgets.CURRENT, None)
 login.gate()
-shown = "visible" if who.may(who.Right.TRAIN) else "hidden"  # its page says why, by address
+# Whoever goes to a hidden page by its address is told why.
+shown: Literal["visible", "hidden"] = "visible" if who.may(who.Right.TRAIN) else "hidden"
 page = st.navigation(
     {
         "": [st.Page("views/home.py", title="Home", icon=":material/home:", default=True)],

@@ -134,12 +134,12 @@ def chart(
     alt: str,
     selectable: bool = False,
     code: str = "",
-) -> Any:
+) -> list[Any]:
     """Draw a chart with its help, its pin, and the numbers behind it with a CSV download.
 
     figure: is left as it is, for it may be kept and shared. data: the numbers, or how they are
     made, for when they are asked for. code: the lines of Python that make it, see `recipes.script`.
-    selectable: return the user's click as Streamlit's event, whose points carry `customdata`.
+    selectable: return what the user clicked, the point's `customdata` as a list; empty otherwise.
     """
     with st.container(key=f"chart-{key}"):
         own = pins.Chart(figure, data, key, plain(title), explanation.help, alt, code, context())
@@ -157,7 +157,13 @@ def chart(
         if numbers.open:  # a table nobody looks at would slow every run
             with numbers:
                 table(data() if callable(data) else data, key, stamp_of(figure))
-    return event
+    return _clicked(event) if selectable else []
+
+
+def _clicked(event: Any) -> list[Any]:
+    points = event["selection"]["points"]
+    found = points[0].get("customdata") if points else None
+    return [] if found is None else found if isinstance(found, list) else [found]
 
 
 def titled(

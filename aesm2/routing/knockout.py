@@ -31,7 +31,7 @@ from aesm2.models.output import Output
 from aesm2.paired import Change, Paired, paired
 from aesm2.routing.trace import LayerSpec, layer_specs
 
-Progress = Callable[[float], None]
+Progress = Callable[[float], object]
 """Told the share of the work that is done, from 0 to 1."""
 MOST_NUMBERS = 2**25  # kept of the experts of a layer at a time
 PREDICTING = 0.75  # share of the work that is prediction; the rest is measuring

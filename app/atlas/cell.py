@@ -23,9 +23,9 @@ from app.rows import table as row_table
 FIRST = 20  # rows listed
 
 
-def show(opened: cache.Opened, rows: cache.RowSet, cell: list[Any] | None) -> None:
-    """Draw the rows of a cell; cell: customdata of `utilisation_figure`."""
-    if cell is None or not _is_here(opened, cell):
+def show(opened: cache.Opened, rows: cache.RowSet, cell: list[Any]) -> None:
+    """Draw the rows of a cell; cell: customdata of `utilisation_figure`, empty for none."""
+    if not cell or not _is_here(opened, cell):
         st.caption(":material/ads_click: Click a cell to see its rows and open one in the Lens.")
         return
     name, role, target, by, scenario, expert = cell

@@ -122,7 +122,7 @@ def shares(found: Utilisation, spec: LayerSpec, by: str) -> LayerShares:
 
 def use_chart(
     found: Utilisation, chosen: Options, stamp: str, code: Code, drawn: cache.Draw
-) -> list[Any] | None:
+) -> list[Any]:
     """Draw who uses which experts; return the customdata of the cell that was clicked."""
     layers = [shares(found, spec, chosen.by) for spec in chosen.shown]
     panels = utilisation_plot.panels(layers, chosen.roles, chosen.value)
@@ -134,9 +134,9 @@ def use_chart(
                    " the layer of the bar. A scenario chosen in the bar leaves fewer.")  # fmt: skip
     if not panels:
         st.info(f"No layer here takes experts as {' or '.join(chosen.roles)}.")
-        return None
+        return []
     script = code(atlas_code.use(layers, chosen.roles, chosen.value, stamp))
-    event = widgets.chart(
+    return widgets.chart(
         drawn(script, lambda: utilisation_plot.utilisation_figure(panels, stamp)),
         chosen.key,
         f"Who uses which experts: {MEASURES[chosen.value]}",
@@ -146,8 +146,6 @@ def use_chart(
         selectable=True,
         code=script,
     )
-    points = event["selection"]["points"]
-    return list(points[0]["customdata"]) if points else None
 
 
 @dataclass(frozen=True)

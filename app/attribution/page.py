@@ -207,14 +207,14 @@ def _baseline(
         )
     # The search is left out: who searches an id would compare the row with itself.
     path = widgets.current_scenarios()
-    keep, code = np.ones(len(rows.frame), bool), []
+    keep, kept = np.ones(len(rows.frame), bool), []
     for level, scenario in enumerate(path):
         if scenario is not None:
             keep &= rows.batch.scenarios[:, level].numpy() == scenario
-            code.append(f"(batch.scenarios[:, {level}] == {scenario})")
+            kept.append(f"(batch.scenarios[:, {level}] == {scenario})")
     if not keep.any():
         raise InputError("no row is in the scenarios chosen in the bar: choose others")
-    mask, some = torch.from_numpy(keep), f"batch[{' & '.join(code)}]" if code else "batch"
+    mask, some = torch.from_numpy(keep), f"batch[{' & '.join(kept)}]" if kept else "batch"
     words = f"the mean of {int(keep.sum()):,} rows"
     return (
         words,

@@ -52,6 +52,9 @@ def section(study: cache.Study) -> None:
     if runs is None:
         return
     compared = study.evidence.tables.get("ablation_comparisons")
+    if compared is None or compared.empty:
+        studies.missing(study, "ablation_comparisons")
+        return
     scopes = studies.scopes(study, runs)
     by = next(iter(scopes))
 
@@ -60,9 +63,6 @@ def section(study: cache.Study) -> None:
         challenged = challenge(lines, compared, measure)
         return Shown(lines, challenged, board(lines, challenged), measure)
 
-    if compared is None or compared.empty:
-        studies.missing(study, "ablation_comparisons")
-        return
     shown = cache.of_study(f"ablation {by}", study, build)
     draw(study, shown, f"bench-ablation-{by}", TABLE)
     _forest(study, runs, compared, by)

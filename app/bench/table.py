@@ -1,5 +1,6 @@
 """A table of models by scenarios and tasks on screen, and what it exports."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,24 +57,33 @@ def number_columns(names: list[Any], digits: int) -> dict[str, Any]:
 def _styled(shown: Shown) -> Styler:
     """Return the means as numbers, which sort, written and coloured as the table shows them."""
     of = shown.board
-    written, names = of.written(shown.measure.digits), [cell_title(*c) for c in of.means.columns]
+    written, names = of.written(shown.measure.digits).to_numpy(), _names(of)
+    ranks, stars = of.ranks.to_numpy(), of.stars.to_numpy()
     means = of.means.set_axis(names, axis=1)
     means.index = pd.Index([variant_title(str(v)) for v in means.index], name="model")
     styled = means.style
     for row, variant in enumerate(means.index):
         for column, name in enumerate(names):
-            rank = of.ranks.iloc[row, column]
-            star = " ★" if of.stars.iloc[row, column] else ""
-            text = f"{PLACES.get(rank, '')} {written.iloc[row, column]}{star}".strip()
+            rank = ranks[row, column]
+            star = " ★" if stars[row, column] else ""
+            text = f"{PLACES.get(rank, '')} {written[row, column]}{star}".strip()
             place = pd.IndexSlice[[variant], [name]]
-            styled.format(lambda _, text=text: text, subset=place)
+            styled.format(_always(text), subset=place)
             if rank in COLOURS:
                 styled.set_properties(place, **{"background-color": COLOURS[rank]})
     return styled
 
 
+def _always(text: str) -> Callable[[object], str]:
+    return lambda _: text
+
+
+def _names(of: Board) -> list[str]:
+    return [cell_title(*cell) for cell in of.means.columns.tolist()]
+
+
 def _columns(of: Board) -> dict[str, Any]:
-    return {cell_title(*cell): st.column_config.NumberColumn(width=140) for cell in of.means}
+    return {name: st.column_config.NumberColumn(width=140) for name in _names(of)}
 
 
 def _told(shown: Shown) -> pd.DataFrame:
@@ -93,7 +103,7 @@ def _sizes(shown: Shown) -> str:
     low, high = known.min(), known.max()
     seeds = f"{low}" if low == high else f"{low} to {high}"
     positives = ", ".join(
-        f"{own['positives'].iloc[-1]:,} positives of {task.upper()}"
+        f"{own['positives'].iloc[-1]:,} positives of {str(task).upper()}"
         for task, own in lines.groupby("task", sort=False)
     )
     return f"n = {lines['n'].max():,} test rows, {positives}; {seeds} seeds."

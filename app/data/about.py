@@ -1,5 +1,8 @@
 """Where the data come from and what is made of them: rights, rules, features."""
 
+import functools
+import operator
+
 import pandas as pd
 import streamlit as st
 
@@ -65,7 +68,7 @@ def _odd(checkpoint: Checkpoint, parts: list[cache.RowSet]) -> pd.DataFrame:
 
     def build() -> pd.DataFrame:
         counts = [checkpoint.encoder.unseen_counts(part.batch) for part in parts]
-        total = sum(frame[["missing", "unseen"]] for frame in counts)
+        total = functools.reduce(operator.add, [own[["missing", "unseen"]] for own in counts])
         return 100 * total / sum(len(part.frame) for part in parts)
 
     return cache.found("unseen", checkpoint, parts, build)

@@ -91,7 +91,7 @@ def _heatmap(checkpoint: Checkpoint, found: Compared, chosen: int, most: int) ->
 
     key = f"data-drift-{found.key}-{most}"
     figure, table = cache.found(f"{key}-{chosen}", checkpoint, found.parts, build)
-    event = widgets.chart(
+    clicked = widgets.chart(
         figure,
         key,
         found.what,
@@ -103,11 +103,8 @@ def _heatmap(checkpoint: Checkpoint, found: Compared, chosen: int, most: int) ->
     )
     if len(drift_plot.compared(found.drift)) > drift_plot.MOST:
         st.caption(f"Drawn: the {drift_plot.MOST} scenarios with most rows; Numbers has all.")
-    points = event["selection"]["points"]
-    clicked = points[0].get("customdata") if points else None
-    clicked = clicked[0] if isinstance(clicked, list) else clicked
-    if lens.fresh("drift", [found.key, clicked] if clicked is not None else []):
-        state.put(feature=names[int(clicked)])
+    if lens.fresh("drift", [found.key, *clicked] if clicked else []):
+        state.put(feature=names[int(clicked[0])])
         st.rerun()
 
 
@@ -169,7 +166,7 @@ def _splits(checkpoint: Checkpoint, by: str) -> Compared | None:
     def build() -> Compared:
         a, b = (part.batch.fields.numpy() for part in parts)
         own = [_scenario(checkpoint, part, by) for part in parts]
-        found = split_drift(a, b, schema.fields, *own, len(names))
+        found = split_drift(a, b, schema.fields, own[0], own[1], len(names))
         members = [np.full(len(part.frame), i) for i, part in enumerate(parts)]
         stamp = f"{widgets.stamp()}, training and test rows"
         sets = ("training", "test")

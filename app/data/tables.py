@@ -110,7 +110,7 @@ def table(checkpoint: Checkpoint, counts: Counts, by: str, split: str, key: str)
         " share of all."
     ]
     if wide:
-        none = int((found.loc["#impressions"] == 0).sum())
+        none = np.count_nonzero(found.loc["#impressions"].to_numpy() == 0)
         left = f"; {none} scenarios without rows are left out" if none else ""
         said = [f"The measures of Tables 1 and 2 of the paper (§4.1), a line a scenario{left}."]
     if (counts.labelled != counts.impressions[:, None]).any():

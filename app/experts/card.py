@@ -113,7 +113,7 @@ def _common(opened: cache.Opened, rows: cache.RowSet, found: Cards, k: int, stam
     left, right = st.columns(2, gap="medium")
     with left:
         figure = cards_plot.feature_figure(found.drift, k, order, titles, field, stamp)
-        event = widgets.chart(
+        clicked = widgets.chart(
             figure, "experts-features", "Features that set its rows apart", FEATURES,
             _feature_table(found, k, order, titles),
             f"{titles[order[0]]} sets its rows apart most", selectable=True,
@@ -123,11 +123,8 @@ def _common(opened: cache.Opened, rows: cache.RowSet, found: Cards, k: int, stam
                 f"figure = feature_figure(found.drift, {k}, order, {titles!r}, {field}, {stamp!r})"
             ), "feature_figure"),
         )  # fmt: skip
-    points = event["selection"]["points"]
-    clicked = points[0].get("customdata") if points else None
-    clicked = clicked[0] if isinstance(clicked, list) else clicked
-    if lens.fresh("experts-feature", [] if clicked is None else [k, found.spec.name, clicked]):
-        state.put(feature=names[int(clicked)])
+    if lens.fresh("experts-feature", [k, found.spec.name, *clicked] if clicked else []):
+        state.put(feature=names[int(clicked[0])])
         st.rerun()
     table = experts.lifts(opened, rows, found, k, field)
     ordered = now in opened.checkpoint.encoder.edges

@@ -115,7 +115,7 @@ def gallery(opened: cache.Opened, rows: cache.RowSet, found: Cards, stamp: str) 
         f"{key}-{found.target}-{widgets.current_scenarios()}-{chosen}", opened.checkpoint, [rows],
         lambda: cards_plot.gallery_figure(found, chosen, stamp),
     )  # fmt: skip
-    event = widgets.chart(
+    clicked = widgets.chart(
         figure, key,
         f"All experts of {of_words(found)}: who takes them, in which role", GALLERY,
         cards_plot.gallery_table(found),
@@ -129,11 +129,8 @@ def gallery(opened: cache.Opened, rows: cache.RowSet, found: Cards, stamp: str) 
         st.caption(f"Drawn: the {there} scenarios with most rows; Numbers has all.")
     with st.expander("Every expert in two sentences", icon=":material/notes:"):
         atlas.bullets([words(opened, rows, found, k) for k in range(found.spec.experts)])
-    points = event["selection"]["points"]
-    clicked = points[0].get("customdata") if points else None
-    clicked = clicked[0] if isinstance(clicked, list) else clicked
-    if lens.fresh("experts", [] if clicked is None else [key, clicked]):
-        state.put(expert=str(int(clicked)))
+    if lens.fresh("experts", [key, *clicked] if clicked else []):
+        state.put(expert=str(int(clicked[0])))
         st.rerun()
 
 

@@ -17,6 +17,10 @@ from app.rows import table as row_table
 from app.widgets import Explanation
 
 FIRST = 50  # closest calls listed
+LISTED = {
+    "layer": "layer", "task": "task", "choice": "choice", "taken": "taken last",
+    "left": "left first", "nats": "margin, nats", "logits": "in gate logits",
+}  # fmt: skip
 MARGINS = Explanation(
     "How close the calls of all rows were: the distance from the last expert taken to the first one"
     " left.",
@@ -122,17 +126,8 @@ def closest_table(opened: cache.Opened, rows: cache.RowSet, lines: pd.DataFrame)
     described = opened.checkpoint.description
     table = row_table.identity(rows, described, lines["position"].to_numpy())
     tasks = ["–" if task is None else described.task[task].name for task in lines["task"]]
-    return table[["row", "scenario"]].assign(
-        **{
-            "layer": lines["layer"],
-            "task": tasks,
-            "choice": lines["choice"],
-            "taken last": lines["taken"],
-            "left first": lines["left"],
-            "margin, nats": lines["nats"],
-            "in gate logits": lines["logits"],
-        }
-    )
+    told = lines.assign(task=tasks)[list(LISTED)].rename(columns=LISTED)
+    return table[["row", "scenario"]].join(told)
 
 
 def _open(opened: cache.Opened, rows: cache.RowSet, line: pd.Series) -> None:

@@ -78,7 +78,7 @@ def architecture(opened: cache.Opened) -> None:
     stages = architecture_plot.stages(checkpoint.config.model, checkpoint.description)
     current = widgets.current_layer().name if checkpoint.layers else ""
     stamp, script = widgets.stamp(), recipes.script(opened, None, _architecture_lines(current))
-    event = widgets.chart(
+    clicked = widgets.chart(
         cache.drawn(
             opened, "", script,
             lambda: architecture_plot.architecture_figure(stages, current, stamp),
@@ -97,10 +97,8 @@ def architecture(opened: cache.Opened) -> None:
             " there is no layer to look into."
         )
         return
-    points = event["selection"]["points"]
-    clicked = str(points[0]["customdata"][0]) if points and points[0].get("customdata") else ""
-    if lens.fresh("architecture", clicked) and clicked != current:
-        state.put(layer=clicked)
+    if lens.fresh("architecture", clicked) and clicked[0] != current:
+        state.put(layer=str(clicked[0]))
         st.rerun()
 
 
@@ -163,7 +161,7 @@ def metrics_words(lines: pd.DataFrame, split: str) -> str:
     known = lines.dropna(subset=["auc"])
     if known.empty:
         return f"AUC on the {split} rows is undefined everywhere"
-    best, worst = known.loc[known["auc"].idxmax()], known.loc[known["auc"].idxmin()]
+    best, worst = (known.iloc[int(at)] for at in (known["auc"].argmax(), known["auc"].argmin()))
     ends = (
         f"{100 * line['auc']:.2f} ({line['scope']} {line['scenario']}, {line['task']})"
         for line in (worst, best)
@@ -194,13 +192,13 @@ def rights(checkpoint: Checkpoint) -> None:
 
 def _auc_tiles(checkpoint: Checkpoint) -> None:
     lines = metrics_plot.measured(checkpoint.evaluation, "test", paths=False)
-    overall = lines[lines["scope"] == OVERALL].set_index("task")
+    overall = {own["task"]: own for own in lines[lines["scope"] == OVERALL].to_dict("records")}
     for task in checkpoint.description.task:
         title = f"Test AUC × 100: {task.title or task.name}"
-        if task.name not in overall.index or pd.isna(overall.loc[task.name, "auc"]):
+        line = overall.get(task.name)
+        if line is None or pd.isna(line["auc"]):
             st.metric(title, "undefined", border=True, width=260)
             continue
-        line = overall.loc[task.name]
         interval = "no interval"
         if pd.notna(line["auc_low"]):
             interval = f"95 %: {100 * line['auc_low']:.2f} – {100 * line['auc_high']:.2f}"

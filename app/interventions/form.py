@@ -61,11 +61,11 @@ def _of_experts(kind: str, spec: LayerSpec) -> Intervention:
         specific, shared = (tuple(sorted(chosen)) for chosen in sets)
         return Fix(spec.name, specific, shared)
     if kind == "k":
-        specific, shared = (
+        k_specific, k_shared = (
             int(st.number_input(f"K {role}", 0, spec.experts, k, key=f"do-k-{role}-{spec.name}"))
             for role, k in (("specific", spec.specific), ("shared", spec.shared))
         )
-        return SetK(spec.name, specific, shared)
+        return SetK(spec.name, k_specific, k_shared)
     expert = st.selectbox("Expert", experts, key=f"do-expert-{spec.name}")
     if kind == "force":
         return Force(spec.name, expert, st.selectbox("As", ROLES, key="do-role"))

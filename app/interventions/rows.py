@@ -128,7 +128,7 @@ def all_view(opened: cache.Opened, rows: cache.RowSet) -> None:
         st.markdown("**What this says**")
         atlas.bullets(importance_findings(cells, task))
     measure, stamp = _measure(), atlas.stamp(rows)
-    event = widgets.chart(
+    cell = widgets.chart(
         plot.importance_figure(cells, task, measure, stamp),
         f"interventions-{measure}-{task}",
         f"What every expert is worth for {task}: change of {IN_UNITS[measure]}, without it",
@@ -138,8 +138,6 @@ def all_view(opened: cache.Opened, rows: cache.RowSet) -> None:
         selectable=True,
         code=recipes.script(opened, rows, ALL_CODE.format(task=task, measure=measure, stamp=stamp)),
     )
-    points = event["selection"]["points"]
-    cell = list(points[0].get("customdata") or []) if points else []
     if lens.fresh("interventions", cell):
         interventions.put(to_text((KnockOut(str(cell[0]), int(cell[1])),)))
         st.rerun()

@@ -203,10 +203,11 @@ def _scenario_inputs(checkpoint: Checkpoint, own: list[int]) -> dict[str, str]:
     with st.container(horizontal=True):
         for level, index in zip(checkpoint.description.level, own, strict=True):
             current = level.scenarios[index]
-            names = {"": f"as it is ({current})", current: f"{current}, as it is"}
+            names = {scenario: scenario for scenario in level.scenarios}
+            names |= {"": f"as it is ({current})", current: f"{current}, as it is"}
             now = widgets.pick(
                 level.title or level.name, f"to-{level.name}", ["", *level.scenarios], "",
-                format_func=lambda s, names=names: names.get(s, s), width=260,
+                format_func=names.__getitem__, width=260,
             )  # fmt: skip
             if now and now != current:
                 chosen[level.name] = now

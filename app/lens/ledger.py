@@ -31,7 +31,7 @@ def strip_panel(
         "columns = strip.columns(trace, 0, range(len(titles)), titles)"
         f"\nfigure = strip.strip(columns, {layer!r}, {task}, {stamp!r})"
     )
-    event = widgets.chart(
+    clicked = widgets.chart(
         drawn(script, lambda: strip.strip(shown, layer, task, stamp)),
         "lens-strip",
         "All layers at a glance",
@@ -41,7 +41,6 @@ def strip_panel(
         selectable=True,
         code=script,
     )
-    clicked = _clicked(event)
     if lens.fresh("strip", clicked):
         name, own, expert = clicked
         changed = {"layer": str(name), "expert": str(expert)}
@@ -95,17 +94,15 @@ def _panel(
     script = code(_step_code(of, letter, expert, stamp))
     figure = drawn(script, lambda: _step(of, letter, expert, stamp))
     with place:
-        event = widgets.chart(
+        clicked = widgets.chart(
             figure, f"lens-{NAMES[letter]}", f"{letter} · {title}", explanation, data,
             f"{title} of layer {of.spec.name}, target {of.gate}; expert {expert} is marked",
             selectable=selectable, code=script,
         )  # fmt: skip
         st.caption(f"${explanation.formula}$ · {explanation.source}")
-    if selectable:
-        clicked = _clicked(event)
-        if lens.fresh(letter, [of.spec.name, clicked] if clicked is not None else []):
-            state.put(expert=str(clicked))
-            st.rerun()
+    if selectable and lens.fresh(letter, [of.spec.name, *clicked] if clicked else []):
+        state.put(expert=str(clicked[0]))
+        st.rerun()
 
 
 def _step_code(of: Ledger, letter: str, expert: int, stamp: str) -> str:
@@ -174,12 +171,6 @@ def _expert(of: Ledger) -> int:
     if wanted.isdigit() and int(wanted) < of.spec.experts:
         return int(wanted)
     return int(of.mixing_weights.argmax())
-
-
-def _clicked(event: object) -> object:
-    """Return the customdata of the clicked point, None without one."""
-    found = event.selection.points
-    return found[0].get("customdata") if found else None
 
 
 CHOSEN_AND_WEIGHTED = (

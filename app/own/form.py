@@ -24,9 +24,8 @@ def form(table: own.Own) -> own.Own:
     """Draw the form and return the table with its draft as it now is."""
     if not state.drawn(_columns_key(table)):  # the page is new: start from what was edited before
         table = own.renewed(table)
-    draft = replace(table.draft, **_about(table))
-    draft = replace(draft, columns=_columns(table))
-    return replace(table, draft=replace(draft, **_rest(table, draft)))
+    draft = replace(_about(table), columns=_columns(table))
+    return replace(table, draft=_rest(table, draft))
 
 
 def column_table(columns: tuple[Column, ...]) -> pd.DataFrame:
@@ -46,16 +45,19 @@ def column_table(columns: tuple[Column, ...]) -> pd.DataFrame:
 
 def edited(columns: tuple[Column, ...], table: pd.DataFrame) -> tuple[Column, ...]:
     """Return the columns as a table says; a new role has no reason but the user's choice."""
-    lines = table[["role", "kind", "group"]].itertuples(index=False)
-    return tuple(
-        replace(c, kind=line.kind, group=line.group)
-        if line.role == c.role
-        else replace(c, role=line.role, kind=line.kind, group=line.group, reason="")
+    lines = table[["role", "kind", "group"]].to_dict("records")
+    own = [
+        replace(c, kind=line["kind"], group=line["group"])
         for c, line in zip(columns, lines, strict=True)
+    ]
+    return tuple(
+        c if line["role"] == c.role else replace(c, role=line["role"], reason="")
+        for c, line in zip(own, lines, strict=True)
     )
 
 
-def _about(table: own.Own) -> dict[str, str]:
+def _about(table: own.Own) -> Draft:
+    """Draw what is asked of the dataset: its names and rights."""
     draft, id_ = table.draft, table.id
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(
@@ -74,7 +76,7 @@ def _about(table: own.Own) -> dict[str, str]:
             "The data are", PROVENANCES, key=state.seed(f"own-provenance-{id_}", draft.provenance),
             width=150,
         )  # fmt: skip
-    return {"name": name.strip(), "title": title, "licence": licence, "provenance": provenance}
+    return replace(draft, name=name.strip(), title=title, licence=licence, provenance=provenance)
 
 
 def _columns(table: own.Own) -> tuple[Column, ...]:
@@ -103,22 +105,22 @@ def _columns(table: own.Own) -> tuple[Column, ...]:
     return edited(table.base.columns, changed)
 
 
-def _rest(table: own.Own, draft: Draft) -> dict[str, str | None]:
+def _rest(table: own.Own, draft: Draft) -> Draft:
     """Draw what is asked of the whole table: rows that stay together, and a positive's worth."""
     names = [c.name for c in draft.columns if c.profile.form != "lists"]
     numbers = [c.name for c in draft.columns if c.profile.form == "numbers"]
-    found: dict[str, str | None] = {"key": draft.key, "value": draft.value}
+    key = draft.key
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if not draft.of("split"):
-            found["key"] = _column_input(
+            key = _column_input(
                 "No column splits by time: keep rows together by", f"own-key-{table.id}", names,
                 draft.key, "Test rows are drawn at random; those of one user, say, together.",
             )  # fmt: skip
-        found["value"] = _column_input(
+        value = _column_input(
             "A positive is worth", f"own-value-{table.id}", numbers, draft.value,
             "A column such as a price: what a positive of the last task is worth.",
         )  # fmt: skip
-    return found
+    return replace(draft, key=key, value=value)
 
 
 def _column_input(

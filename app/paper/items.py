@@ -1,5 +1,7 @@
 """The catalogue of the paper: equations, tables and figures, and where each lives here."""
 
+from collections import Counter
+
 import pandas as pd
 import streamlit as st
 
@@ -45,9 +47,9 @@ def equations(found: Audit | None) -> None:
 def exhibits(kind: Kind) -> None:
     """List the tables or the figures of the paper, each with what is here of it."""
     st.markdown(f"**{kind.capitalize()}s**")
-    counts = pd.Series([own.status for own in EXHIBITS if own.kind == kind]).value_counts()
+    counts = Counter(own.status for own in EXHIBITS if own.kind == kind)
     st.caption("; ".join(f"{count} {status}: {STATUSES[status]}"
-                         for status, count in counts.items()) + ".")  # fmt: skip
+                         for status, count in counts.most_common()) + ".")  # fmt: skip
     for own in EXHIBITS:
         if own.kind == kind:
             part = st.expander(

@@ -7,6 +7,7 @@ import streamlit as st
 from aesm2.errors import InputError
 from app import log
 from app.people import who
+from app.people.settings import demo
 
 NEEDS = ("authlib", "httpx")
 _HELP = "A viewer looks at everything that is there; an analyst also trains, uploads and saves."
@@ -38,7 +39,7 @@ def gate() -> None:
 def badge() -> None:
     """Draw who is logged in, and the way out; nothing where nobody logs in."""
     person = who.person()
-    if who.demo():
+    if demo():
         st.badge("Demonstration", icon=":material/visibility:", color="gray", help=_HELP)
     elif person.id:
         with st.popover(person.name, icon=":material/person:", type="tertiary"):

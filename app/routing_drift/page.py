@@ -119,7 +119,7 @@ def heatmap(opened: cache.Opened, found: RoutingDrift, chosen: Options) -> None:
     """Draw the divergence of every cell; a click on one chooses it."""
     cell = current_cell(found)
     own = None if cell is None else (cell[0].spec.name, cell[1], cell[2])
-    event = widgets.chart(
+    clicked = widgets.chart(
         plot.drift_figure(found, chosen.stamp, own),
         f"routing-drift-{chosen.use}-{chosen.by}",
         f"Drift of the {USE_TITLES[chosen.use]}, from {widgets.escaped(chosen.names[0])} to"
@@ -133,8 +133,6 @@ def heatmap(opened: cache.Opened, found: RoutingDrift, chosen: Options) -> None:
             f"figure = plot.drift_figure(found, {chosen.stamp!r}, {own!r})",
         ),
     )  # fmt: skip
-    points = event["selection"]["points"]
-    clicked = list(points[0]["customdata"]) if points else []
     if lens.fresh("routing-drift", [chosen.arguments, *clicked] if clicked else []):
         state.put(**{CELL_NAME: "/".join(map(str, clicked))})
         st.rerun()

@@ -6,7 +6,7 @@ import streamlit as st
 import torch
 
 from aesm2.checkpoint import Checkpoint
-from aesm2.data.dataset import SPLITS
+from aesm2.data.dataset import SPLITS, SplitName
 from aesm2.errors import InputError
 from aesm2.slices import Slice, mask, parse
 from aesm2.slices.saved import saved
@@ -15,7 +15,9 @@ from app import cache, locations, state, widgets
 from app.people import who
 from app.rows import upload
 
-TITLES = {"test": "Test split", "validation": "Validation split", "train": "Training split"}
+TITLES: dict[SplitName, str] = {
+    "test": "Test split", "validation": "Validation split", "train": "Training split"
+}  # fmt: skip
 SLICE_HELP = (
     "Only rows on which all of this holds: a saved slice, or one you type, such as"
     f" `{EXAMPLE}`. Values with spaces go in quotes. It stays in force on"
@@ -32,7 +34,7 @@ def source(opened: cache.Opened, uploading: bool = False) -> cache.RowSet | None
     """
     splits, problem = _splits(opened)
     uploads = upload.uploaded()
-    titles = {name: TITLES[name] for name in splits}
+    titles: dict[str, str] = {name: TITLES[name] for name in splits}
     titles |= {id_: f"Uploaded: {title}" for id_, title in uploads.items()}
     wanted = state.get("rows").partition(cache.OF_SLICE)[0]
     lost = wanted.startswith(upload.PREFIX) and wanted not in uploads
@@ -165,7 +167,7 @@ def _whole(opened: cache.Opened, name: str) -> cache.RowSet:
     return cache.rows(opened.checkpoint, next(split for split in SPLITS if split == name))
 
 
-def _splits(opened: cache.Opened) -> tuple[list[str], str]:
+def _splits(opened: cache.Opened) -> tuple[list[SplitName], str]:
     """Return the splits that have rows, and what keeps the dataset from being read, or ""."""
     try:
         there = cache.splits(opened.checkpoint)

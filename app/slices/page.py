@@ -152,13 +152,12 @@ def _forest(
         st.info(_nothing(found, own), icon=":material/check_circle:")
         return []
     key = f"slices-{own.key}".replace(":", "-").replace(".", "-")
-    event = widgets.chart(
+    clicked = widgets.chart(
         slices_figure(lines[:MOST], found.search.rate, row_source.stamp(rows)), key,
         _heading(own, len(lines)), FOREST, lines_frame(lines),
         slices_words(lines, found.search.rate), selectable=True,
         code=recipes.script(opened, rows, _code(own, found.search, every)),
     )  # fmt: skip
-    clicked = [str(point["customdata"]) for point in event["selection"]["points"][:1]]
     return clicked if lens.fresh(key, clicked) else []
 
 

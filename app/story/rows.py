@@ -1,6 +1,5 @@
 """The steps of the story about all scenarios and experts of the checkpoint."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import plotly.graph_objects as go
@@ -14,6 +13,7 @@ from aesm2.plots.style import provenance
 from aesm2.routing.causal_words import importance_findings
 from aesm2.routing.distance import scenario_distances
 from aesm2.routing.findings import distance_findings
+from aesm2.routing.knockout import Progress
 from aesm2.routing.shares import ROLES
 from app import cache, recipes
 from app.atlas import page as atlas
@@ -75,7 +75,7 @@ def sharing_step(of: Source) -> Step:
     return Step(said, (drawn,))
 
 
-def breaking_step(of: Source, told: Callable[[float], None]) -> Step:
+def breaking_step(of: Source, told: Progress) -> Step:
     """Step 6: what changes without each expert; drawn: the layer where most is lost."""
     opened, rows = of.opened, of.rows
     if not opened.checkpoint.layers or rows is None:
@@ -85,8 +85,9 @@ def breaking_step(of: Source, told: Callable[[float], None]) -> Step:
     own = cells[cells["task"] == of.task_name]
     title = titles_of(of)[of.task]
     said = importance_findings(own.assign(task=title), title)
-    worst = own.loc[own["scope"] == OVERALL, "auc_change"]
-    layer = own.loc[worst.idxmin(), "layer"] if worst.notna().any() else own["layer"].iloc[0]
+    whole = own[own["scope"] == OVERALL]
+    known = whole.dropna(subset=["auc_change"]).sort_values("auc_change", kind="stable")
+    layer = next(iter(known["layer"]), own["layer"].iloc[0])
     drawn = chart(
         importance_figure(own[own["layer"] == layer], of.task_name, "auc", of.stamp), "worth",
         f"{title}: points of AUC × 100, without each expert",

@@ -73,9 +73,10 @@ def trade_words(differences: pd.DataFrame, found: pd.DataFrame, margin: float) -
     known = differences.dropna(subset=["difference"])
     ends = known.groupby(["reference", "variant"], sort=False)["difference"].agg(["max", "min"])
     sharpness = ends["max"].clip(lower=0).combine(-ends["min"].clip(upper=0), min)
-    names = sharpness.idxmax()
+    names = sharpness.index[int(sharpness.argmax())]
     own = known[(known["reference"] == names[0]) & (known["variant"] == names[1])]
-    up, down = own.loc[own["difference"].idxmax()], own.loc[own["difference"].idxmin()]
+    trades = own["difference"]
+    up, down = own.iloc[int(trades.argmax())], own.iloc[int(trades.argmin())]
     said.append(
         f"The sharpest trade: {names[0]} is {up['difference']:.2f} points ahead of {names[1]} in"
         f" {_cell(up)}, and {-down['difference']:.2f} points behind in {_cell(down)}. These are"
@@ -173,8 +174,8 @@ def other_door(doors: pd.DataFrame, task: str) -> str | None:
     moved = (others[task] - own).abs()
     if others.empty:
         return None
-    at = others.index[0] if moved.isna().all() else moved.idxmax()
-    return str(others.loc[at, "scenario"])
+    at = 0 if moved.isna().all() else int(moved.argmax())
+    return str(others["scenario"].iloc[at])
 
 
 def through_words(doors: pd.DataFrame, described: Description, task: int, other: str) -> str:

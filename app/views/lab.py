@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from aesm2.lab.job import Job
+from aesm2.lab.job import Job, Status
 from aesm2.lab.records import read_history
 from app import state, widgets
 from app.lab import branch as lab_branch
@@ -40,7 +40,7 @@ def page() -> None:
     st.subheader("Runs", anchor=False)
     names = [job.name for job in reversed(jobs)]
     widgets.pick("Watch", "run", names, names[0], str, width=320)
-    active = any(job.status().active or job.status() is lab.Status.QUEUED for job in jobs)
+    active = any(job.status().active or job.status() is Status.QUEUED for job in jobs)
     st.fragment(live, run_every=lab.POLL if active else None)(active)
     chosen = lab.chosen(lab.jobs())
     if chosen is not None:
@@ -63,7 +63,7 @@ def live(was_active: bool) -> None:
         lab.steer(job)
         watched(job, jobs)
         if was_active and not any(
-            job.status().active or job.status() is lab.Status.QUEUED for job in jobs
+            job.status().active or job.status() is Status.QUEUED for job in jobs
         ):
             state.publish()
             st.rerun()

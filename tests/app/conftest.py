@@ -11,7 +11,8 @@ import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from app import cache, locations
+from app import locations
+from app.cache import figures, values
 from tests import small
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -70,8 +71,8 @@ def each_gets_its_own(start: Callable[..., AppTest], page: str, *views: dict[str
     kept = [_drawn(start(page, **view)) for view in views]
     anew = []
     for view in views:
-        for cached in (cache._drawn, cache._figure, cache._told):
-            cached.clear()
+        figures._drawn.clear()
+        values._of_ids.clear()
         anew.append(_drawn(start(page, **view)))
     assert kept == anew
     assert all(one != other for number, one in enumerate(anew) for other in anew[:number])

@@ -16,7 +16,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.data.scenarios import OVERALL
 from aesm2.plots import utilisation as utilisation_plot
 from aesm2.routing.shares import layer_choices, layer_shares
-from app import cache
+from app.cache import figures
 from tests import small
 from tests.app.conftest import with_numbers
 
@@ -269,7 +269,7 @@ def test_a_figure_is_built_once_for_a_view_and_anew_for_another(
         return built[-1]
 
     monkeypatch.setattr(utilisation_plot, "utilisation_figure", counted)
-    cache._drawn.clear()
+    figures._drawn.clear()
     at = sound(start(PAGE))
     at.run()
     assert len(built) == 1

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,7 @@ def test_caches_do_not_mix_slices(opened: cache.Opened, small_root: Path,
         assert rows.labels
         assert rows.batch.labels is not None
         assert len(rows.frame) == len(rows.batch) == cache.utilisation(opened, rows).rows.sum()
+        assert cache.utilisation(opened, replace(rows)) is cache.utilisation(opened, rows)
     totals = [cache.utilisation(opened, rows).rows for rows in sets]
     np.testing.assert_array_equal(totals[0], totals[1] + totals[2])
     loss = [measure("loss:ctr", opened.checkpoint.model, opened.checkpoint.description)]

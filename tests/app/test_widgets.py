@@ -36,3 +36,23 @@ def test_the_csv_behind_a_chart_names_the_provenance_stamped_on_it(
     widgets.chart(figure, "own", "Own", help_, pd.DataFrame({"a": [1]}), "alt")
     widgets.table(pd.DataFrame({"a": [2]}), "plain")
     assert written == ["# uploaded rows: mine.csv\na\n1\n", "# the checkpoint's data\na\n2\n"]
+
+
+@pytest.mark.parametrize(
+    ("points", "found"),
+    [
+        ([], []),
+        ([{"x": 1}], []),
+        ([{"customdata": None}], []),
+        ([{"customdata": 0}], [0]),
+        ([{"customdata": ["page.1", 3]}, {"customdata": ["page.1", 4]}], ["page.1", 3]),
+    ],
+)
+def test_a_click_is_the_customdata_of_the_first_point(
+    points: list[dict[str, Any]], found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = {"selection": {"points": points}}
+    monkeypatch.setattr(widgets.st, "plotly_chart", lambda *_, **__: event)
+    help_, data = widgets.Explanation("It shows.", "Read it."), pd.DataFrame({"a": [1]})
+    assert widgets.chart(go.Figure(), "own", "Own", help_, data, "alt", selectable=True) == found
+    assert widgets.chart(go.Figure(), "own", "Own", help_, data, "alt") == []
