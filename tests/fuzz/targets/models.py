@@ -1,5 +1,6 @@
 """Checkpoints, checkpoints as zip files, and run folders."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -122,8 +123,14 @@ def _manifest(dice: Dice, manifest: dict) -> dict:
 
 
 def _content(dice: Dice, name: str, content: bytes) -> bytes:
-    if dice.random() < 0.2:
-        return mutate.mutated(dice, content, name)
+    if dice.random() >= 0.2:
+        with contextlib.suppress(ValueError, SafetensorError):  # of what was spoilt before
+            return _reworked(dice, name, content)
+    return mutate.mutated(dice, content, name)
+
+
+def _reworked(dice: Dice, name: str, content: bytes) -> bytes:
+    """Change what a file holds, rather than its bytes."""
     if name.endswith(".safetensors"):
         return _tensors(dice, content, name)
     if name.endswith(".json"):
@@ -140,10 +147,7 @@ def _tensors(dice: Dice, content: bytes, name: str) -> bytes:
     kind = dice.randrange(8)
     if kind < 2:
         return _header(dice, content, name)
-    try:
-        tensors = safetensors.torch.load(content)
-    except SafetensorError:  # spoilt before
-        return mutate.mutated(dice, content, name)
+    tensors = safetensors.torch.load(content)
     key = dice.one(sorted(tensors))
     dice.note(f"{name}: {key}, kind {kind}")
     match kind:
