@@ -8,13 +8,14 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def holding(path: Path, wait: bool = False) -> Iterator[bool]:
+def holding(path: Path, wait: bool = False, given: int | None = None) -> Iterator[bool]:
     """Hold the lock of a file while the block runs; yields whether it is ours.
 
-    wait: until whoever holds it lets go. The file then has the number of our process.
+    wait: until whoever holds it lets go. given: the lock of a `giving`, which is ours already.
+    The file then has the number of our process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with path.open("a+") if given is None else os.fdopen(given, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -26,8 +27,30 @@ def holding(path: Path, wait: bool = False) -> Iterator[bool]:
         yield True
 
 
+@contextlib.contextmanager
+def giving(path: Path) -> Iterator[int | None]:
+    """Take the lock of a file for a process that the block starts with this descriptor.
+
+    It holds the lock from then on, before it has run a line. Yields None where the lock is held.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(file, 0)
+    except BlockingIOError:
+        yield None
+    else:
+        yield file
+    finally:
+        os.close(file)
+
+
 def holder(path: Path) -> int | None:
-    """Return the number of the process that holds a lock; None where nobody does."""
+    """Return the number of the process that holds a lock; None where nobody does.
+
+    0 where it was given to a process that is still starting.
+    """
     try:
         with path.open("r") as file:
             try:

@@ -20,7 +20,7 @@ from aesm2.config import Config
 from aesm2.errors import InputError
 from aesm2.files import copy_folder, from_trash, replaced, to_trash, write_atomically
 from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
-from aesm2.lock import holder, holding
+from aesm2.lock import giving, holding
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 QUEUE_LOCK = ".queue.lock"
@@ -199,17 +199,25 @@ class Lab:
     def tend(self) -> None:
         """Start a worker for every device that has work and no worker."""
         for device in {job.order().device for job in self.jobs()}:
-            if self.next(device) is not None and holder(self.worker_lock(device)) is None:
-                command = [sys.executable, "-m", "aesm2.lab.worker", str(self.root), device]
-                subprocess.run(  # by way of a shell, so that the worker is no child of ours
-                    ["sh", "-c", '"$@" &', "sh", *command],
-                    check=True,
-                    env=environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+            if self.next(device) is None:
+                continue
+            with giving(self.worker_lock(device)) as lock:
+                if lock is not None:
+                    self._start_worker(device, lock)
+
+    def _start_worker(self, device: str, lock: int) -> None:
+        """Start a worker, which holds its lock at once: it takes seconds to import."""
+        command = [sys.executable, "-m", "aesm2.lab.worker", str(self.root), device, str(lock)]
+        subprocess.run(  # by way of a shell, so that the worker is no child of ours
+            ["sh", "-c", '"$@" &', "sh", *command],
+            check=True,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=[lock],
+        )
 
     def worker_lock(self, device: str) -> Path:
         """Return the lock that a device's worker holds."""

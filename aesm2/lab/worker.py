@@ -1,4 +1,4 @@
-"""The process that takes the jobs of one device: `python -m aesm2.lab.worker ROOT DEVICE`.
+"""The process that takes the jobs of one device: `python -m aesm2.lab.worker ROOT DEVICE [LOCK]`.
 
 What it does stands in worker.log of the lab's folder, one JSON value a line.
 """
@@ -22,9 +22,12 @@ DIARY = "worker.log"  # of the lab; the older part is kept as worker.log.1
 LARGEST = 2**20  # bytes
 
 
-def work(lab: Lab, device: str) -> None:
-    """Take jobs until none is left; return at once where another worker is at it."""
-    with holding(lab.worker_lock(device)) as ours:
+def work(lab: Lab, device: str, lock: int | None = None) -> None:
+    """Take jobs until none is left; return at once where another worker is at it.
+
+    lock: the device's lock, where whoever started us took it for us.
+    """
+    with holding(lab.worker_lock(device), given=lock) as ours:
         while ours and (job := lab.next(device)) is not None:
             if job.status() is Status.QUEUED:
                 train(lab, job)
@@ -88,7 +91,7 @@ if __name__ == "__main__":
     os.nice(NICE)
     here = Lab(Path(sys.argv[1]))
     try:
-        work(here, sys.argv[2])
+        work(here, sys.argv[2], *map(int, sys.argv[3:]))
     except BaseException as problem:  # nobody reads the output of this process
         note(here, "worker failed", error=type(problem).__name__, said=str(problem))
         raise

@@ -1,5 +1,6 @@
 """The lab with real processes on a small dataset: queue, pause, stop, extend, branch, crashes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -39,6 +40,17 @@ def until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 def submit(lab: Lab, name: str, **training: object) -> Job:
     return lab.submit(name, small.dataset(), small.config(**training), "cpu")
+
+
+def workers(lab: Lab) -> list[int]:
+    """Processes that are workers of a lab, by their command lines."""
+    own = f"aesm2.lab.worker\0{lab.root}\0".encode()
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if own in line.read_bytes() and b"\0sh\0" not in line.read_bytes():
+                found.append(int(line.parent.name))
+    return found
 
 
 def weights(job: Job) -> dict[str, torch.Tensor]:
@@ -97,6 +109,18 @@ def test_pause_resume_and_stop_through_files_alone(lab: Lab) -> None:
     lab.wish(job, Wish.STOP)
     until(lambda: job.status() is Status.STOPPED)
     assert trouble(job.outcome()) == ""
+
+
+def test_however_often_it_is_tended_a_device_has_one_worker(lab: Lab) -> None:
+    job = submit(lab, "long", **LONG)
+    for _ in range(4):  # faster than a worker imports
+        lab.tend()
+    assert holder(lab.worker_lock("cpu")) is not None
+    assert len(workers(lab)) == 1
+    until(lambda: job.position().step > 0)
+    assert workers(lab) == [holder(lab.worker_lock("cpu"))]
+    lab.wish(job, Wish.STOP)
+    until(lambda: holder(lab.worker_lock("cpu")) is None)
 
 
 @pytest.mark.long
