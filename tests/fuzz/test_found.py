@@ -413,6 +413,61 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
         assert said in refused("export", small.run() / "checkpoint", out)
 
 
+@pytest.mark.parametrize("command", ["utilisation", "knockout", "drift"])
+def test_nor_is_a_log_worked_through_for_such_a_file(
+    refused: Refused, tmp_path: Path, command: str
+) -> None:
+    rows = ["no such log"] * (2 if command == "drift" else 1)
+    for out, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "x", "there is no folder")):
+        assert said in refused(command, small.run() / "checkpoint", *rows, "--out", out)
+
+
+def test_drift_that_cannot_be_written_says_that_alone(
+    aesm2_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("aesm2.cli.streaming.write_atomically", full)
+    rows = f"{small.dataset()}:test"
+    told = aesm2_command("drift", small.run() / "checkpoint", rows, rows, "--replicates", "100",
+                         "--out", tmp_path / "x", "--device", "cpu")  # fmt: skip
+    *_progress, said = told.err.split("\r")
+    assert (told.status, said.count("\n")) == (2, 1)
+    assert "cannot be written: No space left" in said
+    assert told.out.startswith("layer,")  # what was found is not lost
+
+
+def test_a_folder_whose_plan_was_cut_off_by_a_kill_is_begun_anew(
+    aesm2_command: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "._plan.json.999999999.part").write_text('{"for')
+    command = ("predict", small.run() / "checkpoint", small.dataset(), "--out", out)
+    assert aesm2_command(*command, "--device", "cpu").status == 0
+    names = sorted(own.name for own in out.iterdir())
+    assert names == ["_done.json", "_plan.json", "part-000000.parquet"]
+
+
+def test_an_output_that_lost_a_part_is_not_complete(
+    aesm2_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    command = ("predict", small.run() / "checkpoint", small.dataset(), "--out", out)
+    assert aesm2_command(*command, "--device", "cpu").status == 0
+    (out / "part-000000.parquet").unlink()
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aesm2.streaming.outputs.probabilities", stopped)
+        assert aesm2_command(*command, "--device", "cpu", "--resume").status == 130
+    assert [own.name for own in out.iterdir()] == ["_plan.json"]
+    assert aesm2_command(*command, "--device", "cpu", "--resume").status == 0
+
+
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: …")]
 )
