@@ -3,9 +3,14 @@
 import hashlib
 import io
 import json
+import multiprocessing
 import os
+import select
 import shutil
+import signal
 import struct
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +31,7 @@ from aesm2.data import room
 from aesm2.data.dataset import Dataset
 from aesm2.data.tables import read_table
 from aesm2.errors import LONGEST, InputError, nearest
+from aesm2.evidence import cells
 from aesm2.evidence.folder import read_evidence
 from aesm2.evidence.regimes import read_map
 from aesm2.files import read_json, read_lines
@@ -36,7 +42,9 @@ from aesm2.report import read_report
 from aesm2.routing.saturation import saturation
 from aesm2.selfcheck import selfcheck
 from aesm2.simulation.planted import read_structure, read_world
+from aesm2.streaming import engines
 from aesm2.training.run import Run
+from aesm2.workers import end_with_parent
 from tests import small
 from tests.cli.conftest import Run as Command
 from tests.fuzz.targets.models import forge
@@ -345,6 +353,49 @@ def test_a_run_in_the_making_is_no_job(tmp_path: Path) -> None:
     job = lab.submit("one", small.dataset(), small.config(), "cpu")
     shutil.copytree(job.folder, tmp_path / ".two.part")
     assert [own.name for own in lab.jobs()] == ["one"]
+
+
+# ---- being stopped ----------------------------------------------------------------------------
+
+
+def _works(told: int) -> None:
+    end_with_parent()
+    os.write(told, b"here")
+    time.sleep(60)
+
+
+def test_a_worker_ends_with_whoever_started_it() -> None:
+    """Those of a pool would wait for work for ever."""
+    reading, writing = os.pipe()
+    leader = os.fork()
+    if leader == 0:
+        worker = multiprocessing.get_context("fork").Process(target=_works, args=(writing,))
+        worker.start()
+        worker.join()
+        os._exit(0)
+    os.close(writing)
+    assert os.read(reading, 4) == b"here"
+    os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+    assert select.select([reading], [], [], 20)[0], "the worker is still there"
+    assert os.read(reading, 4) == b""  # its end is closed
+    os.close(reading)
+
+
+@pytest.mark.parametrize("settle", [engines._settle, cells._settle])
+def test_processes_of_a_pool_end_with_it(
+    settle: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, threads, asked = sys.modules[settle.__module__], torch.get_num_threads(), []
+    monkeypatch.setattr(module, "end_with_parent", lambda: asked.append(1))
+    monkeypatch.setattr(engines, "_WORK", [])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        settle(*[None] * (settle is engines._settle))
+    finally:
+        signal.signal(signal.SIGINT, before)
+        torch.set_num_threads(threads)
+    assert asked == [1]
 
 
 # ---- evidence and simulations -----------------------------------------------------------------
