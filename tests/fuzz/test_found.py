@@ -1,5 +1,6 @@
 """What the fuzzing found, one test each: none of it comes back."""
 
+import functools
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +40,14 @@ from aesm2.files import read_json, read_lines
 from aesm2.lab.archive import pack, place_in, unpack
 from aesm2.lab.queue import Lab
 from aesm2.models import TooLarge, build
+from aesm2.packing import pack as packed
 from aesm2.report import read_report
+from aesm2.routing.grouped import GROUPS, grouped_utilisation
 from aesm2.routing.saturation import saturation
 from aesm2.selfcheck import selfcheck
 from aesm2.simulation.planted import read_structure, read_world
-from aesm2.streaming import engines
+from aesm2.streaming import engines, summary_file
+from aesm2.streaming.summary_file import RoutingFile
 from aesm2.training.run import Run
 from aesm2.workers import end_with_parent
 from tests import small
@@ -396,6 +401,95 @@ def test_processes_of_a_pool_end_with_it(
         signal.signal(signal.SIGINT, before)
         torch.set_num_threads(threads)
     assert asked == [1]
+
+
+# ---- routing summaries ------------------------------------------------------------------------
+
+
+@functools.cache
+def counted() -> RoutingFile:
+    opened = load(small.run() / "checkpoint", "cpu")
+    frame = Dataset.open(small.dataset()).split("test")
+    groups = np.arange(len(frame)) % GROUPS
+    summary = grouped_utilisation(opened.model, opened.encode(frame), groups)
+    return summary_file.of(opened, summary, "Monday", "shop", None, 1)
+
+
+def sealed(change: Callable[[dict[str, Any], dict[str, np.ndarray]], Any]) -> bytes:
+    """A summary with its head or arrays changed, and a hash that says that all is well."""
+    arrays = {name: values.copy() for name, values in counted().summary.arrays().items()}
+    told = {"kind": summary_file.KIND, "format": 1, **vars(counted().about)}
+    change(told, arrays)
+    told["digest"] = summary_file._digest(told, arrays)
+    return packed(arrays, {"aesm2": json.dumps(told)})
+
+
+def not_a_summary(content: bytes) -> str:
+    return denied(summary_file.parse, content, load(small.run() / "checkpoint", "cpu"), "x")
+
+
+def test_a_head_says_what_a_summary_is_of() -> None:
+    for change in (
+        lambda told, _: told.pop("rows"),
+        lambda told, _: told.update(hash=1),
+        lambda told, _: told.update(rows=True),
+        lambda told, _: told.update(rows=40.0),
+        lambda told, _: told.update(block="[x]"),
+        lambda told, _: told.update(block=-1),
+        lambda told, _: told.update(cluster=[1]),
+        lambda told, _: told.update(more=[[[[]]]]),
+    ):
+        assert "does not say what a summary is of" in not_a_summary(sealed(change))
+    assert "contradict" in not_a_summary(sealed(lambda told, _: told.update(rows=10**400)))
+    long = not_a_summary(sealed(lambda told, _: told.update(source="x" * 2**21)))
+    assert "no routing summary" in long
+    content = sealed(lambda told, _: told.update(source="a\x1b[2J\n" + "x" * 5_000))
+    read = summary_file.parse(content, load(small.run() / "checkpoint", "cpu"), "x")
+    assert read.about.source.isprintable() and len(read.about.source) <= LONGEST
+
+
+def test_a_deep_head_is_no_summary(tmp_path: Path) -> None:
+    """The Atlas looks at the head of every file in a folder."""
+    for told in ("[" * 100_000, '{"kind": ' * 5_000):
+        (tmp_path / "x.routing").write_bytes(packed({"x": np.zeros(1)}, {"aesm2": told}))
+        assert summary_file.about(tmp_path / "x.routing") is None
+        assert "no routing summary" in not_a_summary((tmp_path / "x.routing").read_bytes())
+    os.mkfifo(tmp_path / "pipe.routing")
+    assert summary_file.about(tmp_path / "pipe.routing") is None
+    opened = load(small.run() / "checkpoint", "cpu")
+    assert "no file" in denied(summary_file.read, tmp_path / "pipe.routing", opened)
+    (tmp_path / "zero.routing").symlink_to("/dev/zero")
+    assert "no file" in denied(summary_file.read, tmp_path / "zero.routing", opened)
+
+
+def test_counts_are_whole_numbers_that_could_be_some() -> None:
+    for kind in (np.float64, np.float32, np.uint64, np.int16):
+        changed = sealed(lambda _, a, kind=kind: a.update(rows=a["rows"].astype(kind)))
+        assert "no whole numbers" in not_a_summary(changed)
+
+    def moved(_: Any, arrays: dict[str, np.ndarray]) -> None:
+        one = arrays["specific.0"][arrays["rows"][:, None] > 0][0]  # of experts: more than rows
+        one[:] = [2 * one.sum(), -one.sum(), 0, 0, 0]
+        arrays["specific.0"][arrays["rows"][:, None] > 0] = one
+
+    for change in (
+        moved,
+        lambda _, a: a["weight.0"].__imul__(2),  # weights that add up to 2
+        lambda _, a: a["weight.0"].__imul__(0),
+    ):
+        assert "contradict each other" in not_a_summary(sealed(change))
+
+
+def test_sums_of_counts_do_not_wrap() -> None:
+    """Four times 2⁶² is 0 in 64 bits."""
+
+    def wrapped(_: Any, arrays: dict[str, np.ndarray]) -> None:
+        arrays["rows"].reshape(-1)[: 4 * arrays["rows"].shape[1]] += 2**62
+
+    assert "too many rows" in not_a_summary(sealed(wrapped))
+    own = counted().summary
+    layers = tuple(replace(layer, weight=layer.weight + 2**58) for layer in own.layers)
+    assert "too many rows" in denied(replace(own, layers=layers).total)
 
 
 # ---- evidence and simulations -----------------------------------------------------------------

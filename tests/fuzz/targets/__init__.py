@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.fuzz.guard import Case
-from tests.fuzz.targets import commands, data, documents, models, pages, tables, texts
+from tests.fuzz.targets import commands, data, documents, models, pages, summaries, tables, texts
 
 ALL: dict[str, Callable[[], Case]] = {
     "descriptions": data.descriptions,
@@ -22,4 +22,5 @@ ALL: dict[str, Callable[[], Case]] = {
     "interventions": texts.interventions,
     "commands": commands.commands,
     "pages": pages.pages,
+    "summaries": summaries.summaries,
 }
