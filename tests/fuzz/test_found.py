@@ -47,12 +47,14 @@ from aesm2.routing.saturation import saturation
 from aesm2.selfcheck import selfcheck
 from aesm2.simulation.planted import read_structure, read_world
 from aesm2.streaming import engines, summary_file
+from aesm2.streaming.files import of_files
 from aesm2.streaming.summary_file import RoutingFile
 from aesm2.training.run import Run
 from aesm2.workers import end_with_parent
 from tests import small
 from tests.cli.conftest import Run as Command
 from tests.fuzz.targets.models import forge
+from tests.fuzz.targets.tables import rows
 from tests.models import cases
 
 EVIDENCE = Path(__file__).parents[2] / "checkpoints" / "evidence"
@@ -401,6 +403,56 @@ def test_processes_of_a_pool_end_with_it(
         signal.signal(signal.SIGINT, before)
         torch.set_num_threads(threads)
     assert asked == [1]
+
+
+# ---- logs that are read part by part ----------------------------------------------------------
+
+USER = ("user",)
+
+
+def part_of(folder: Path, table: pa.Table, name: str = "a.parquet") -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / name, store_schema=False)
+    return str(folder)
+
+
+def test_a_part_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array([1])] * 3, ["user", "x", "x"])
+    assert "the column 'x' is there twice" in denied(of_files, part_of(tmp_path / "a", twice), USER)
+    folder = part_of(tmp_path / "b" / "x=1" / "x=2", pa.table({"user": [1]}))
+    assert "the column 'x' is there twice" in denied(of_files, folder + "/../..", USER)
+
+
+def test_what_is_no_file_is_no_part(tmp_path: Path) -> None:
+    """A pipe would wait for ever."""
+    folder = part_of(tmp_path / "log", pa.table({"user": [1]}))
+    os.mkfifo(tmp_path / "log" / "b.parquet")
+    assert "b.parquet: not a file, but a device" in denied(of_files, folder, USER)
+    (tmp_path / "log" / "b.parquet").unlink()
+    (tmp_path / "log" / "b.parquet").symlink_to(".")
+    assert "b.parquet: not a file, but a folder" in denied(of_files, folder, USER)
+
+
+def test_a_part_of_long_texts_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = part_of(tmp_path, pa.table({"user": ["z" * 5_000] * 2_000}))
+    monkeypatch.setattr(room, "memory", lambda: 20_000_000)
+    for most in (10_000, 1_500):
+        (part,) = of_files(folder, USER, most).parts
+        assert "a.parquet, row group 0: the table unpacks" in denied(list, part.chunks(USER))
+    monkeypatch.undo()
+    (chunk,) = of_files(folder, USER).parts[0].chunks(USER)
+    assert chunk["user"].tolist() == ["z" * 5_000] * 2_000
+
+
+@pytest.mark.parametrize("name", ["user", "country"])
+@pytest.mark.parametrize("value", [[1], {"a": 1}])
+def test_a_column_of_lists_is_refused(name: str, value: object) -> None:
+    opened, frame = load(small.run() / "checkpoint", "cpu"), rows().head(3)
+    frame = frame.assign(**{name: pd.Series([value] * 3, dtype=object)})
+    said = denied(lambda: opened.encode(frame, labels=True))
+    assert f"'{name}' holds lists or the like" in said
 
 
 # ---- routing summaries ------------------------------------------------------------------------

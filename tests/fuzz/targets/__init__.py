@@ -3,7 +3,17 @@
 from collections.abc import Callable
 
 from tests.fuzz.guard import Case
-from tests.fuzz.targets import commands, data, documents, models, pages, summaries, tables, texts
+from tests.fuzz.targets import (
+    commands,
+    data,
+    documents,
+    logs,
+    models,
+    pages,
+    summaries,
+    tables,
+    texts,
+)
 
 ALL: dict[str, Callable[[], Case]] = {
     "descriptions": data.descriptions,
@@ -23,4 +33,5 @@ ALL: dict[str, Callable[[], Case]] = {
     "commands": commands.commands,
     "pages": pages.pages,
     "summaries": summaries.summaries,
+    "logs": logs.logs,
 }
