@@ -51,6 +51,8 @@ from aesm2.streaming.files import of_files
 from aesm2.streaming.summary_file import RoutingFile
 from aesm2.training.run import Run
 from aesm2.workers import end_with_parent
+from app.people import who
+from app.people.settings import Role
 from tests import small
 from tests.cli.conftest import Run as Command
 from tests.fuzz.targets.models import forge
@@ -582,6 +584,89 @@ def test_a_truth_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "preset: " in denied(read_world, tmp_path)
     (tmp_path / "truth.json").write_text(json.dumps(value | {"paths": []}))
     assert "distance" in denied(read_structure, tmp_path)
+
+
+# ---- people -----------------------------------------------------------------------------------
+
+ANN = {"is_logged_in": True, "iss": "https://id", "sub": "1", "email": "ann@shop.example"}
+
+
+@pytest.fixture
+def coming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., who.Person]:
+    """Come to the app: coming(sub="2"); None takes a claim away."""
+    file = tmp_path / "serving.toml"
+    file.write_text('[people]\nanalysts = ["*@shop.example", "k@*"]\nviewers = []\n')
+    monkeypatch.setenv("AESM2_SERVING", str(file))
+
+    def come(**changes: Any) -> who.Person:
+        claims = {name: own for name, own in (ANN | changes).items() if own is not None}
+        monkeypatch.setattr(who, "_claims", lambda: claims)
+        return who.person()
+
+    return come
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email_verified": "false"},
+        {"email_verified": 0},
+        {"email_verified": []},
+        {"email": "eve@evil.example\n@shop.example"},
+        {"email": "eve@evil.example,ann@shop.example"},
+        {"email": "x" * 100_000 + "@shop.example"},
+        {"email": "\u212a@evil.example"},  # the Kelvin sign, of which k is the lower case
+        {"sub": None},
+        {"sub": ""},
+        {"sub": 1},
+        {"iss": None},
+        {"iss": "https://id|1"},  # with sub 1 the same as "https://id" with "1|1"
+    ],
+)
+def test_an_odd_claim_gives_nobody_a_role(
+    coming: Callable[..., who.Person], changes: dict[str, Any]
+) -> None:
+    assert coming().role is Role.ANALYST
+    assert coming(email_verified="True").role is Role.ANALYST
+    assert coming(**changes).role is None
+
+
+def test_whoever_a_provider_names_is_one_person_of_few_words(
+    coming: Callable[..., who.Person],
+) -> None:
+    subjects = ("1", "2", "1|1", "../x", "\ud800", "\udfff", "x" * 1_000_000)
+    people = [coming(sub=subject) for subject in subjects]
+    assert len({own.id for own in people}) == len(subjects)
+    assert all(len(own.id) == 16 and own.id.isalnum() for own in people)
+    assert coming(name="a\x1b[2J\n").name == "a\\x1b[2J"
+    assert coming(name="x" * 10_000).name == "x" * 79 + "…"
+    assert coming(name=["x"]).name == "ann@shop.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 5_000, "nested too deeply"),
+        ("[quotas]\nruns = " + "9" * 5_000, "not valid TOML"),
+        ("[quotas]\nruns = true", "quotas.runs: input should be a valid integer"),
+        ('[quotas]\nminutes = "5"', "quotas.minutes: input should be a valid number"),
+        ('[people]\nanalysts = [""]', "people.analysts.0"),  # it would fit who has no address
+        ("#" * (17 << 20), "larger than"),
+    ],
+)
+def test_settings_that_are_none_let_nobody_in(
+    coming: Callable[..., who.Person], tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "serving.toml").write_text(text)
+    assert said in denied(coming)
+
+
+def test_settings_are_a_file(coming: Callable[..., who.Person], tmp_path: Path) -> None:
+    for make in (Path.mkdir, os.mkfifo):
+        (tmp_path / "serving.toml").unlink(missing_ok=True)
+        make(tmp_path / "serving.toml")
+        assert "it is no file" in denied(coming)
+        (tmp_path / "serving.toml").rename(tmp_path / f"was-{make.__name__}")
 
 
 # ---- the command line -------------------------------------------------------------------------

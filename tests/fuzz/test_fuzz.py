@@ -19,6 +19,7 @@ COUNTS = {
     "archives": 20, "runs": 2, "configs": 30, "evidence": 2, "presets": 20, "reports": 2,
     "slices": 30,
     "interventions": 30, "commands": 4, "pages": 1, "summaries": 10, "logs": 8,
+    "people": 25,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from tests.fuzz.targets import (
     logs,
     models,
     pages,
+    people,
     summaries,
     tables,
     texts,
@@ -34,4 +35,5 @@ ALL: dict[str, Callable[[], Case]] = {
     "pages": pages.pages,
     "summaries": summaries.summaries,
     "logs": logs.logs,
+    "people": people.people,
 }
