@@ -191,6 +191,9 @@ def main() -> int:
     torch.set_num_threads(1)
     os.environ["COLUMNS"] = "200"
     names = [name for name in given.only.split(",") if name] or list(ALL)
+    unknown = sorted(set(names) - set(ALL))
+    if unknown:
+        parser.error(f"no writer {unknown[0]!r}; there are {', '.join(ALL)}")
     each, bad, started = -(-given.kills // len(names)), 0, time.monotonic()
     print(f"{'command':<14} {'strikes':>7} {'old whole':>9} {'new whole':>9} {'not reached':>11}"
           f" {'failed':>6}")  # fmt: skip

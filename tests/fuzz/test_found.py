@@ -1,5 +1,6 @@
 """What the fuzzing found, one test each: none of it comes back."""
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -51,7 +52,7 @@ from aesm2.streaming.files import of_files
 from aesm2.streaming.summary_file import RoutingFile
 from aesm2.training.run import Run
 from aesm2.workers import end_with_parent
-from app.people import who
+from app.people import login, who
 from app.people.settings import Role
 from tests import small
 from tests.cli.conftest import Run as Command
@@ -641,6 +642,20 @@ def test_whoever_a_provider_names_is_one_person_of_few_words(
     assert coming(name="a\x1b[2J\n").name == "a\\x1b[2J"
     assert coming(name="x" * 10_000).name == "x" * 79 + "…"
     assert coming(name=["x"]).name == "ann@shop.example"
+
+
+def test_a_name_is_no_markdown(
+    coming: Callable[..., who.Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    for part in ("caption", "button"):
+        monkeypatch.setattr(login.st, part, lambda *_, **__: None)
+    monkeypatch.setattr(
+        login.st, "popover", lambda name, **_: shown.append(name) or contextlib.nullcontext()
+    )
+    coming(name="![x](//evil)")
+    login.badge()
+    assert shown == [r"!\[x\](//evil)"]
 
 
 @pytest.mark.parametrize(
