@@ -26,7 +26,7 @@ from aesm2.cli.ways import (
 )
 from aesm2.data.scenarios import PATH, existing
 from aesm2.errors import InputError
-from aesm2.files import write_atomically
+from aesm2.files import require_place, write_atomically
 from aesm2.plots.style import provenance
 from aesm2.routing.drift import OWN, USES, drift_words, routing_drift
 from aesm2.routing.grouped import RoutingSummary
@@ -54,7 +54,7 @@ def utilisation_command(
 
     A summary opens in the Utilisation Atlas, and two of them tell drift: aesm2 drift.
     """
-    ways, opened = Ways.of(engine, workers), load(checkpoint, device)
+    ways, opened = _ready(engine, workers, checkpoint, device, out)
     found = counted(opened, data, cluster, ways, rows_per_part)
     if out is None:
         table = _shares(found.summary, opened)
@@ -65,6 +65,15 @@ def utilisation_command(
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror or error}") from None
     say(f"{found.about.rows:,} rows counted into {out}; {found.about.grouping}")
+
+
+def _ready(
+    engine: str | None, workers: int | None, checkpoint: Path, device: str, out: Path | None
+) -> tuple[Ways, Checkpoint]:
+    """Check what is known before the work, which may take hours, and load the checkpoint."""
+    if out is not None:
+        require_place(out)
+    return Ways.of(engine, workers), load(checkpoint, device)
 
 
 def counted(
@@ -133,7 +142,7 @@ def knockout_command(
     rows_per_part: PartRows = ROWS_PER_PART,
 ) -> None:
     """Knock out every expert in turn; change of AUC and log loss per scenario and task, as CSV."""
-    ways, opened = Ways.of(engine, workers), load(checkpoint, device)
+    ways, opened = _ready(engine, workers, checkpoint, device, out)
     if not opened.layers:
         name = opened.model.config.name
         raise InputError(f"model '{name}' has no expert selection to knock out of")
@@ -173,7 +182,7 @@ def drift_command(
     A cell is a layer, a target and a scenario; js is in nats, chance what it would be without
     drift, q the p adjusted for all cells (Benjamini and Hochberg).
     """
-    ways, opened = Ways.of(engine, workers), load(checkpoint, device)
+    ways, opened = _ready(engine, workers, checkpoint, device, out)
     wanted = next((own for own in USES if own == use), None)
     if wanted is None:
         raise InputError(f"--use {use}: expected one of {', '.join(USES)}")
@@ -185,11 +194,11 @@ def drift_command(
     )  # fmt: skip
     table = found.to_frame()
     sys.stdout.write(table.to_csv(index=False, na_rep="undefined", float_format="%.6g"))
-    for line in drift_words(found):
-        say(line)
     if out is not None:
         told = {"a": asdict(both[0].about), "b": asdict(both[1].about)} | found.to_json()
         _give(json.dumps(told, indent=2) + "\n", out)
+    for line in drift_words(found):
+        say(line)
     if found.found:
         raise typer.Exit(1)
 

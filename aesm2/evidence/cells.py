@@ -37,6 +37,7 @@ from aesm2.machine import place
 from aesm2.models import Model, build
 from aesm2.training.loop import build_seeded, fit
 from aesm2.training.run import Position, Run
+from aesm2.workers import end_with_parent
 
 Result = Mapping[str, Any]
 
@@ -153,7 +154,7 @@ def _finished(missing: Sequence[tuple[Path, Cell]], jobs: int) -> Iterator[None]
             torch.set_num_threads(threads)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _settle) as pool:
         try:
             for finished in as_completed([pool.submit(_run, *pair) for pair in missing]):
                 finished.result()
@@ -161,6 +162,12 @@ def _finished(missing: Sequence[tuple[Path, Cell]], jobs: int) -> Iterator[None]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _settle() -> None:
+    """Make a process of the pool ready."""
+    end_with_parent()
+    torch.set_num_threads(1)
 
 
 _rows = functools.lru_cache(maxsize=1)(load_rows)  # of a process of the pool

@@ -26,6 +26,7 @@ from aesm2.routing.utilisation import LayerUtilisation, Utilisation
 
 GROUPS = 64
 UNIT = 2.0**28  # what one stands for: a rounded term is off by 2⁻²⁹ at most
+_TOO_MANY = "too many rows for one summary: a sum leaves 63 bits; split the log"
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class RoutingSummary:
         """Return the counts of all rows, whatever their group."""
         layers = tuple(
             LayerUtilisation(
-                own.spec, own.specific.sum(0), own.shared.sum(0), own.weight.sum(0) / UNIT
+                own.spec, summed(own.specific), summed(own.shared), summed(own.weight) / UNIT
             )
             for own in self.layers
         )
-        return Utilisation(self.schema, self.rows.sum(0), layers)
+        return Utilisation(self.schema, summed(self.rows), layers)
 
     def layer(self, name: str) -> GroupedLayer:
         """Return a layer by its name; InputError lists the names there are."""
@@ -105,11 +106,19 @@ class RoutingSummary:
         return RoutingSummary(schema, arrays["rows"], layers)
 
 
+def summed(counts: np.ndarray) -> np.ndarray:
+    """Add up the groups: (B, …) → (…); InputError where a sum leaves 63 bits."""
+    if counts.sum(0, dtype=np.float64).max(initial=0) >= 2.0**63:
+        raise InputError(_TOO_MANY)
+    total: np.ndarray = counts.sum(0)
+    return total
+
+
 def added(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Add counts; InputError where a sum leaves 63 bits, rather than a wrong number."""
     total: np.ndarray = a + b
     if (total < a).any():  # no count is negative
-        raise InputError("too many rows for one summary: a sum leaves 63 bits; split the log")
+        raise InputError(_TOO_MANY)
     return total
 
 

@@ -20,6 +20,7 @@ import torch
 
 from aesm2.errors import InputError
 from aesm2.streaming.parts import Log, Part, workers_here
+from aesm2.workers import end_with_parent
 
 Engine = Literal["single", "pool", "ray"]
 ENGINES: tuple[Engine, ...] = ("single", "pool", "ray")
@@ -137,6 +138,7 @@ _OPENED: list[Callable[[Part], Any]] = []
 
 
 def _settle(work: Work[Any]) -> None:
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us decides what Ctrl-C ends
     torch.set_num_threads(1)
     _WORK.append(work)

@@ -1,6 +1,7 @@
 """Planning the parts of a parquet file, of a folder of them, or of a URL of either."""
 
 import posixpath
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aesm2.data.description import Description
+from aesm2.data.room import require_columns_bounded
 from aesm2.data.tables import PARQUET
 from aesm2.errors import InputError, nearest
 from aesm2.streaming.parts import (
@@ -112,11 +114,15 @@ def _value(text: str) -> str | int | None:
 
 def _footer(file: _File) -> _Footer:
     system, path = system_of(file.url)
-    with damage_told(file.url), system.open(path, "rb") as opened:
-        about = pq.ParquetFile(opened)
+    with damage_told(file.url):
+        info = system.info(path)
+        if info["type"] != "file":  # a pipe would wait for ever
+            what = "folder" if info["type"] == "directory" else "device or the like"
+            raise InputError(f"{file.url}: not a file, but a {what}")
+        with system.open(path, "rb") as opened:
+            about = pq.ParquetFile(opened)
         metadata = about.metadata
         groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
-        info = system.info(path)
         times = (info.get(name) for name in ("mtime", "LastModified", "last_modified", "created"))
         version = f"{info.get('size')} {next((t for t in times if t is not None), '')}"
         return _Footer(file, version, about.schema_arrow, groups)
@@ -130,6 +136,11 @@ def _require(
 ) -> None:
     """Hold a file's columns against what is needed, and against the files before it."""
     url, constants = footer.file.url, dict(footer.file.constants)
+    require_columns_bounded(len(footer.schema.names))
+    for where in (footer.schema.names, [key for key, _ in footer.file.constants]):
+        twice = [name for name, count in Counter(where).items() if count > 1]
+        if twice:
+            raise InputError(f"{url}: the column '{twice[0]}' is there twice")
     names = [*footer.schema.names, *constants]
     missing = [column for column in columns if column not in names]
     if missing:

@@ -117,7 +117,7 @@ def prepared(log: Log, work: Writing, hash_: str, resume: bool) -> Log:
     folder, plan = work.folder, _plan(log, work, hash_)
     if folder.suffix in (".parquet", ".pq"):
         raise InputError(f"{folder}: a log is written as a folder of parts: name one")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not _is_empty(folder):
         _require_same(folder, plan, resume)
     else:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,14 @@ def prepared(log: Log, work: Writing, hash_: str, resume: bool) -> Log:
     for cut_off in folder.glob(".part-*"):
         cut_off.unlink()
     missing = [part for part in log.parts if not (folder / file_name(part)).exists()]
+    if missing:
+        (folder / DONE).unlink(missing_ok=True)  # parts of a complete output were taken away
     return replace(log, parts=tuple(missing))
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but a plan that a process was killed as it wrote."""
+    return folder.is_dir() and all(own.name.startswith(f".{PLAN}.") for own in folder.iterdir())
 
 
 def complete(log: Log, work: Writing, about: dict[str, Any]) -> None:

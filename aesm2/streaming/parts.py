@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aesm2.data.room import decoded, texts_of
 from aesm2.data.tables import frame_of
 from aesm2.errors import InputError
 
@@ -115,28 +116,41 @@ class FilePart:
         constants = dict(self.constants)
         stored = [column for column in columns if column not in constants]
         start = self.first
-        for table in self._tables(stored):
-            index = pd.RangeIndex(start, start + table.num_rows)
-            with damage_told(self.url):
-                frame = frame_of(table, threads=False)
-            frame = frame.assign(**{c: constants[c] for c in columns if c in constants})
-            start += table.num_rows
+        for rows in self._frames(stored):
+            index = pd.RangeIndex(start, start + len(rows))
+            frame = rows.assign(**{c: constants[c] for c in columns if c in constants})
+            start += len(rows)
             yield frame[list(columns)].set_axis(index)
 
-    def _tables(self, columns: list[str]) -> Iterator[pa.Table]:
+    def _frames(self, columns: list[str]) -> Iterator[pd.DataFrame]:
         """Row groups at once where they are one chunk; a larger row group in batches."""
         system, path = system_of(self.url)
         with system.open(path, "rb") as file, damage_told(self.url):
-            # Without a buffer ahead a row group is decoded page by page: memory stays flat.
-            opened = pq.ParquetFile(file, pre_buffer=self.rows <= self.most)
-            if opened.metadata.num_row_groups < self.groups[1]:
+            found = pq.ParquetFile(file)
+            if found.metadata.num_row_groups < self.groups[1]:
                 raise InputError(f"{self.url}: has changed since the plan was made; start again")
+            schema = found.schema_arrow
+            # Without a buffer ahead a row group is decoded page by page: memory stays flat.
+            opened = pq.ParquetFile(
+                file, metadata=found.metadata, pre_buffer=self.rows <= self.most,
+                read_dictionary=[name for name in texts_of(schema) if name in columns],
+            )  # fmt: skip
             own = list(range(*self.groups))
             if self.rows <= self.most:
-                yield opened.read_row_groups(own, columns=columns, use_threads=False)
+                table = opened.read_row_groups(own, columns=columns, use_threads=False)
+                yield self._frame(table, schema)
                 return
             batches = opened.iter_batches(self.most, own, columns=columns, use_threads=False)
-            yield from (pa.Table.from_batches([batch]) for batch in batches)
+            for batch in batches:
+                yield self._frame(pa.Table.from_batches([batch]), schema)
+
+    def _frame(self, table: pa.Table, schema: pa.Schema) -> pd.DataFrame:
+        """Return rows with texts for the dictionaries by which they were read; see `room`."""
+        stored = pa.schema([schema.field(name) for name in table.column_names])
+        try:
+            return frame_of(decoded(table, stored), threads=False)
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from aesm2.checkpoint import Checkpoint
-from aesm2.errors import InputError
-from aesm2.files import write_atomically
+from aesm2.errors import InputError, one_line
+from aesm2.files import NOT_PARSED, read_bytes, write_atomically
 from aesm2.packing import pack, unpack
-from aesm2.routing.grouped import GROUPS, RoutingSummary
+from aesm2.routing.grouped import GROUPS, UNIT, RoutingSummary, summed
+from aesm2.routing.trace import LayerSpec
 
 SUFFIX = ".routing"
 KIND, FORMAT, KEY = "aesm2 routing summary", 1, "aesm2"
-MOST_BYTES = 2**28  # of a file that is read
+MOST_BYTES, MOST_HEAD = 2**28, 2**20  # of a file that is read, and of its head
+ROUNDING = 2.0**-16  # of a row's mixing weights, which add up to 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class RoutingFile:
                 f"{a.source} and {b.source}: of two checkpoints or grouped in two ways; they do"
                 " not add up"
             )
-        source, rows = f"{a.source}; {b.source}", a.rows + b.rows
+        source, rows = one_line(f"{a.source}; {b.source}"), a.rows + b.rows
         created, block = max(a.created, b.created), max(a.block, b.block)
         about = About(a.checkpoint, a.hash, a.data, source, rows, created, a.cluster, block)
         return RoutingFile(about, self.summary + other.summary)
@@ -92,7 +93,7 @@ def of(
     """Return a summary of a checkpoint with what it is of, made now; see `About`."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = About(
-        checkpoint.name, checkpoint.hash, data, source,
+        checkpoint.name, checkpoint.hash, one_line(data), one_line(source),
         int(summary.rows.sum()), now, cluster, block,
     )  # fmt: skip
     return RoutingFile(about, summary)
@@ -105,13 +106,7 @@ def write(path: Path, file: RoutingFile) -> None:
 
 def read(path: str | Path, checkpoint: Checkpoint) -> RoutingFile:
     """Read a summary of a checkpoint, verified; see `parse`."""
-    path = Path(path)
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: too large for a routing summary")
-        return parse(path.read_bytes(), checkpoint, str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return parse(read_bytes(Path(path), MOST_BYTES), checkpoint, str(path))
 
 
 def parse(content: bytes, checkpoint: Checkpoint, what: str) -> RoutingFile:
@@ -120,23 +115,27 @@ def parse(content: bytes, checkpoint: Checkpoint, what: str) -> RoutingFile:
     Raises InputError where it is cut off, altered, of another format version or checkpoint, or
     holds what no count can be.
     """
-    told = _metadata(content, what)
-    arrays = unpack(content, what)
+    told = _head(content)
+    if told is None:
+        raise InputError(f"{what}: no routing summary; `aesm2 utilisation … --out FILE` writes one")
     if told.get("format") != FORMAT:
         raise InputError(
             f"{what}: format is {told.get('format')!r}, this version reads {FORMAT}; make the"
             " summary again with `aesm2 utilisation`"
         )
-    if told.pop("digest", None) != _digest(told, arrays):
+    digest, about = told.pop("digest", None), _about(told)
+    if about is None:
+        raise InputError(f"{what}: its head does not say what a summary is of")
+    arrays = unpack(content, what)
+    if digest != _digest(told, arrays):
         raise InputError(f"{what}: altered since it was written: its hash does not match")
-    about = About(**{name: told[name] for name in About.__dataclass_fields__})
     if about.hash != checkpoint.hash:
         raise InputError(
             f"{what}: counted with the checkpoint {about.checkpoint} {about.hash[:12]}, not with"
             f" {checkpoint.name} {checkpoint.hash[:12]}"
         )
+    _require_counts(arrays, checkpoint, about, what)
     wide = {name: values.astype(np.int64) for name, values in arrays.items()}
-    _require_counts(wide, checkpoint, about, what)
     return RoutingFile(
         about, RoutingSummary.of_arrays(checkpoint.encoder.schema, checkpoint.layers, wide)
     )
@@ -144,26 +143,48 @@ def parse(content: bytes, checkpoint: Checkpoint, what: str) -> RoutingFile:
 
 def about(path: str | Path) -> About | None:
     """Tell what a file is of from its head, without verifying it; None where it is no summary."""
+    path = Path(path)
     try:
-        with safe_open(path, framework="numpy") as opened:
-            told = json.loads((opened.metadata() or {}).get(KEY, "{}"))
-        names = About.__dataclass_fields__
-        return About(**{n: told[n] for n in names}) if told.get("kind") == KIND else None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+        if not path.is_file():  # a pipe would wait for ever
+            return None
+        with path.open("rb") as file:
+            told = _head(file.read(8 + MOST_HEAD))
+    except OSError:
+        return None
+    if told is not None:
+        told.pop("digest", None)
+    return None if told is None else _about(told)
+
+
+def _head(content: bytes) -> dict[str, Any] | None:
+    """Return the JSON in the head of a file; None where it is no summary."""
+    try:
+        (size,) = struct.unpack("<Q", content[:8])
+        if size > MOST_HEAD:
+            return None
+        told: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][KEY])
+        return told if told["kind"] == KIND else None
+    except (struct.error, KeyError, TypeError, *NOT_PARSED):
         return None
 
 
-def _metadata(content: bytes, what: str) -> dict[str, Any]:
-    """Return the JSON in the head of the file."""
-    try:
-        (size,) = struct.unpack("<Q", content[:8])
-        told = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][KEY])
-        if told["kind"] == KIND:
-            found: dict[str, Any] = told
-            return found
-    except (struct.error, ValueError, KeyError, TypeError):
-        pass
-    raise InputError(f"{what}: no routing summary; `aesm2 utilisation … --out FILE` writes one")
+def _about(told: dict[str, Any]) -> About | None:
+    """Return what a head says its summary is of; None where it says something else."""
+    texts = ("checkpoint", "hash", "data", "source", "created")
+    if set(told) != {"kind", "format", *About.__dataclass_fields__}:
+        return None
+    if not all(isinstance(told[name], str) for name in texts):
+        return None
+    if not all(type(told[name]) is int and told[name] >= 0 for name in ("rows", "block")):
+        return None
+    cluster = told["cluster"]
+    if cluster is not None and not isinstance(cluster, str):
+        return None
+    clean = {name: one_line(told[name]) for name in texts}
+    return About(
+        **clean, rows=told["rows"], block=told["block"],
+        cluster=None if cluster is None else one_line(cluster),
+    )  # fmt: skip
 
 
 def _digest(told: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
@@ -195,10 +216,27 @@ def _require_counts(
             shapes[f"{name}.{number}"] = (GROUPS, targets, paths, spec.experts)
     if {name: values.shape for name, values in arrays.items()} != shapes:
         raise InputError(f"{what}: its arrays do not fit the checkpoint {checkpoint.name}")
-    rows = arrays["rows"]
-    wrong = any((values < 0).any() for values in arrays.values()) or rows.sum() != about.rows
+    if any(values.dtype not in (np.int32, np.int64) for values in arrays.values()):
+        raise InputError(f"{what}: its arrays hold no whole numbers")
+    for values in arrays.values():
+        summed(values)
+    wide = {name: values.astype(np.float64) for name, values in arrays.items()}  # no sum wraps
+    rows = wide["rows"]
+    fit = rows.min() >= 0 and int(rows.sum()) == about.rows
     for number, spec in enumerate(checkpoint.layers):
-        for name, k in (("specific", spec.specific), ("shared", spec.shared)):
-            wrong |= bool((arrays[f"{name}.{number}"].sum(-1) != k * rows[:, None]).any())
-    if wrong:
+        own = {n: wide[f"{n}.{number}"] for n in ("specific", "shared", "weight")}
+        fit = fit and _fits(spec, rows[:, None], own)
+    if not fit:
         raise InputError(f"{what}: its counts contradict each other")
+
+
+def _fits(spec: LayerSpec, rows: np.ndarray, own: dict[str, np.ndarray]) -> bool:
+    """Whether so many rows, (B, 1, P), choose K experts each, with weights that add up to 1."""
+    for name, k in (("specific", spec.specific), ("shared", spec.shared)):
+        if (own[name] < 0).any() or (own[name] > rows[..., None]).any():
+            return False
+        if (own[name].sum(-1) != k * rows).any():
+            return False
+    weight = own["weight"] / UNIT
+    apart = np.abs(weight.sum(-1) - rows)
+    return bool((weight >= 0).all() and (apart <= ROUNDING * rows).all())

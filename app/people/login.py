@@ -5,7 +5,7 @@ import importlib.util
 import streamlit as st
 
 from aesm2.errors import InputError
-from app import log
+from app import log, widgets
 from app.people import who
 from app.people.settings import demo
 
@@ -42,7 +42,7 @@ def badge() -> None:
     if demo():
         st.badge("Demonstration", icon=":material/visibility:", color="gray", help=_HELP)
     elif person.id:
-        with st.popover(person.name, icon=":material/person:", type="tertiary"):
+        with st.popover(widgets.escaped(person.name), icon=":material/person:", type="tertiary"):
             st.caption(f"You are here as {person.role}. {_HELP}")
             st.button("Log out", on_click=st.logout, icon=":material/logout:", key="logout")
 

@@ -13,17 +13,20 @@ Without that variable it is .streamlit/serving.toml, and without the file the de
 
 import functools
 import os
-import tomllib
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
 from aesm2.config import Strict, parse
+from aesm2.config.strict import read_toml
 from aesm2.errors import InputError
+from aesm2.files import exists
 
 ROOT = Path(__file__).parents[2]
 FILE = Path(".streamlit") / "serving.toml"
+Pattern = Annotated[str, Field(min_length=1)]
 YES = ("1", "true", "yes", "on")
 
 
@@ -37,8 +40,8 @@ class Role(StrEnum):
 class People(Strict):
     """The table [people]. analysts, viewers: patterns such as *@shop.example, upper case aside."""
 
-    analysts: tuple[str, ...] = ()
-    viewers: tuple[str, ...] = ("*",)
+    analysts: tuple[Pattern, ...] = ()
+    viewers: tuple[Pattern, ...] = ("*",)
     without_login: Role = Role.VIEWER
 
 
@@ -50,12 +53,12 @@ class Quotas(Strict):
     runs, datasets and checkpoints together.
     """
 
-    upload_mb: float = Field(50, gt=0)
-    session_mb: float = Field(200, gt=0)
-    uploads: int = Field(100, ge=0)
-    runs: int = Field(4, ge=0)
-    minutes: float = Field(120, gt=0)
-    disk_mb: float = Field(2_000, gt=0)
+    upload_mb: float = Field(50, gt=0, strict=True)
+    session_mb: float = Field(200, gt=0, strict=True)
+    uploads: int = Field(100, ge=0, strict=True)
+    runs: int = Field(4, ge=0, strict=True)
+    minutes: float = Field(120, gt=0, strict=True)
+    disk_mb: float = Field(2_000, gt=0, strict=True)
 
 
 class Settings(Strict):
@@ -74,7 +77,7 @@ def settings() -> Settings:
     """Read the file, again after it changed; InputError, which stops every page, if it is bad."""
     named = os.environ.get("AESM2_SERVING")
     path = Path(named) if named else ROOT / FILE
-    if not path.exists():
+    if not exists(path):
         if named:
             raise InputError(f"{path}: named in AESM2_SERVING, but not there")
         return Settings()
@@ -83,8 +86,4 @@ def settings() -> Settings:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, _stamp: int) -> Settings:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    return parse(Settings, values, str(path))
+    return parse(Settings, read_toml(path), str(path))

@@ -8,6 +8,7 @@ what a proxy adds; whoever adds such a header themselves only loses by it.
 import fnmatch
 import hashlib
 import logging
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,12 +17,15 @@ from typing import Any
 
 import streamlit as st
 
-from aesm2.errors import InputError
+from aesm2.errors import InputError, one_line
 from aesm2.owner import owner_of
 from app import log
 from app.people.settings import People, Quotas, Role, demo, settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+UNNAMED = "unnamed"  # the id of somebody whom the provider does not name; they may nothing
+LONGEST_NAME, LONGEST_EMAIL = 80, 254  # characters; of an address as the standard has it
+_LOW = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # K, the Kelvin sign, is no k
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via")
 
 
@@ -122,10 +126,12 @@ def require_own(folder: Path, what: str) -> None:
 def _logged_in(claims: Mapping[str, Any], people: People) -> Person:
     if not claims.get("is_logged_in"):
         return Person("", "", None, False, "Log in first.")
-    identity = f"{claims.get('iss', '')}|{claims.get('sub', '')}"
-    id_ = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    email = str(claims.get("email") or "") if claims.get("email_verified") is not False else ""
-    name = str(claims.get("name") or email or "you")
+    email = _email(claims)
+    name = _name(claims) or email or "you"
+    identity = _identity(claims)
+    if identity is None:
+        return Person(UNNAMED, name, None, False, "")
+    id_ = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     role = None
     if _fits(email, people.analysts):
         role = Role.ANALYST
@@ -135,8 +141,31 @@ def _logged_in(claims: Mapping[str, Any], people: People) -> Person:
                   " this app to make you one.")  # fmt: skip
 
 
+def _identity(claims: Mapping[str, Any]) -> str | None:
+    """Issuer and subject, which tell somebody from everybody else; None where either lacks."""
+    issuer, subject = claims.get("iss"), claims.get("sub")
+    named = all(isinstance(own, str) and own for own in (issuer, subject))
+    return f"{issuer}|{subject}" if named and "|" not in str(issuer) else None
+
+
+def _email(claims: Mapping[str, Any]) -> str:
+    """One address; "" where there is none, or the provider says that it is not verified."""
+    email, verified = claims.get("email"), claims.get("email_verified")
+    sure = verified is None or str(verified).lower() == "true"  # some send texts
+    if not (sure and isinstance(email, str) and len(email) <= LONGEST_EMAIL):
+        return ""
+    return email if email.isprintable() and " " not in email and email.count("@") < 2 else ""
+
+
+def _name(claims: Mapping[str, Any]) -> str:
+    name = claims.get("name")
+    text = one_line(name).strip() if isinstance(name, str) else ""
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
+
+
 def _fits(email: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(email.lower(), own.lower()) for own in patterns)
+    folded = email.translate(_LOW)
+    return any(fnmatch.fnmatchcase(folded, own.translate(_LOW)) for own in patterns)
 
 
 def _claims() -> Mapping[str, Any]:

@@ -169,5 +169,5 @@ def test_what_cannot_be_used_is_said_in_one_line(
         "trace", checkpoint, log / "day-0.parquet", "--out", tmp_path / "t", "--resume"
     )
     nowhere = tmp_path / "no" / "x.routing"
-    assert "cannot be written" in refused("utilisation", checkpoint, log, "--out", nowhere)
+    assert "there is no folder" in refused("utilisation", checkpoint, log, "--out", nowhere)
     assert "no such file" in refused("knockout", checkpoint, tmp_path / "none")

@@ -30,7 +30,7 @@ LEFT = (".part", ".old", ".aside")  # ends of names that no finished command lea
 
 @dataclass(frozen=True)
 class Course:
-    """A writer undisturbed: what is there before and after, its changes, its largest file."""
+    """A writer undisturbed: what is there before and after, its changes, the largest it wrote."""
 
     before: Any
     after: Any
@@ -51,14 +51,20 @@ class Found:
 def undisturbed(writer: Writer, root: Path) -> Course:
     """Run a writer without disturbance."""
     folder = fresh(writer, root)
-    before = seen(writer, folder)
+    before, there = seen(writer, folder), set(_files(folder))
     started = time.monotonic()
     status, said, changes = disturbed(lambda: writer.run(folder), folder, Disturbance("count"))
     spent = int(1000 * (time.monotonic() - started))
     if status != 0:
         raise RuntimeError(f"{writer.name}: {status}: {said}")
-    largest = max((own.stat().st_size for own in folder.rglob("*") if own.is_file()), default=1)
+    largest = max((size for size, *_ in set(_files(folder)) - there), default=1)
     return Course(before, seen(writer, folder), changes, largest, spent)
+
+
+def _files(folder: Path) -> Iterator[tuple[int, int, int]]:
+    """Yield size, number and time of every file: what tells the written from what was there."""
+    found = (own.stat() for own in folder.rglob("*") if own.is_file())
+    yield from ((own.st_size, own.st_ino, own.st_mtime_ns) for own in found)
 
 
 def fresh(writer: Writer, root: Path) -> Path:
@@ -185,6 +191,9 @@ def main() -> int:
     torch.set_num_threads(1)
     os.environ["COLUMNS"] = "200"
     names = [name for name in given.only.split(",") if name] or list(ALL)
+    unknown = sorted(set(names) - set(ALL))
+    if unknown:
+        parser.error(f"no writer {unknown[0]!r}; there are {', '.join(ALL)}")
     each, bad, started = -(-given.kills // len(names)), 0, time.monotonic()
     print(f"{'command':<14} {'strikes':>7} {'old whole':>9} {'new whole':>9} {'not reached':>11}"
           f" {'failed':>6}")  # fmt: skip

@@ -1,13 +1,21 @@
 """What the fuzzing found, one test each: none of it comes back."""
 
+import contextlib
+import functools
 import hashlib
 import io
 import json
+import multiprocessing
 import os
+import select
 import shutil
+import signal
 import struct
+import sys
+import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +34,30 @@ from aesm2.data import room
 from aesm2.data.dataset import Dataset
 from aesm2.data.tables import read_table
 from aesm2.errors import LONGEST, InputError, nearest
+from aesm2.evidence import cells
 from aesm2.evidence.folder import read_evidence
 from aesm2.evidence.regimes import read_map
 from aesm2.files import read_json, read_lines
 from aesm2.lab.archive import pack, place_in, unpack
 from aesm2.lab.queue import Lab
 from aesm2.models import TooLarge, build
+from aesm2.packing import pack as packed
 from aesm2.report import read_report
+from aesm2.routing.grouped import GROUPS, grouped_utilisation
 from aesm2.routing.saturation import saturation
 from aesm2.selfcheck import selfcheck
 from aesm2.simulation.planted import read_structure, read_world
+from aesm2.streaming import engines, summary_file
+from aesm2.streaming.files import of_files
+from aesm2.streaming.summary_file import RoutingFile
 from aesm2.training.run import Run
+from aesm2.workers import end_with_parent
+from app.people import login, who
+from app.people.settings import Role
 from tests import small
 from tests.cli.conftest import Run as Command
 from tests.fuzz.targets.models import forge
+from tests.fuzz.targets.tables import rows
 from tests.models import cases
 
 EVIDENCE = Path(__file__).parents[2] / "checkpoints" / "evidence"
@@ -347,6 +365,188 @@ def test_a_run_in_the_making_is_no_job(tmp_path: Path) -> None:
     assert [own.name for own in lab.jobs()] == ["one"]
 
 
+# ---- being stopped ----------------------------------------------------------------------------
+
+
+def _works(told: int) -> None:
+    end_with_parent()
+    os.write(told, b"here")
+    time.sleep(60)
+
+
+def test_a_worker_ends_with_whoever_started_it() -> None:
+    """Those of a pool would wait for work for ever."""
+    reading, writing = os.pipe()
+    leader = os.fork()
+    if leader == 0:
+        worker = multiprocessing.get_context("fork").Process(target=_works, args=(writing,))
+        worker.start()
+        worker.join()
+        os._exit(0)
+    os.close(writing)
+    assert os.read(reading, 4) == b"here"
+    os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+    assert select.select([reading], [], [], 20)[0], "the worker is still there"
+    assert os.read(reading, 4) == b""  # its end is closed
+    os.close(reading)
+
+
+@pytest.mark.parametrize("settle", [engines._settle, cells._settle])
+def test_processes_of_a_pool_end_with_it(
+    settle: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, threads, asked = sys.modules[settle.__module__], torch.get_num_threads(), []
+    monkeypatch.setattr(module, "end_with_parent", lambda: asked.append(1))
+    monkeypatch.setattr(engines, "_WORK", [])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        settle(*[None] * (settle is engines._settle))
+    finally:
+        signal.signal(signal.SIGINT, before)
+        torch.set_num_threads(threads)
+    assert asked == [1]
+
+
+# ---- logs that are read part by part ----------------------------------------------------------
+
+USER = ("user",)
+
+
+def part_of(folder: Path, table: pa.Table, name: str = "a.parquet") -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / name, store_schema=False)
+    return str(folder)
+
+
+def test_a_part_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array([1])] * 3, ["user", "x", "x"])
+    assert "the column 'x' is there twice" in denied(of_files, part_of(tmp_path / "a", twice), USER)
+    folder = part_of(tmp_path / "b" / "x=1" / "x=2", pa.table({"user": [1]}))
+    assert "the column 'x' is there twice" in denied(of_files, folder + "/../..", USER)
+
+
+def test_what_is_no_file_is_no_part(tmp_path: Path) -> None:
+    """A pipe would wait for ever."""
+    folder = part_of(tmp_path / "log", pa.table({"user": [1]}))
+    os.mkfifo(tmp_path / "log" / "b.parquet")
+    assert "b.parquet: not a file, but a device" in denied(of_files, folder, USER)
+    (tmp_path / "log" / "b.parquet").unlink()
+    (tmp_path / "log" / "b.parquet").symlink_to(".")
+    assert "b.parquet: not a file, but a folder" in denied(of_files, folder, USER)
+
+
+def test_a_part_of_long_texts_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = part_of(tmp_path, pa.table({"user": ["z" * 5_000] * 2_000}))
+    monkeypatch.setattr(room, "memory", lambda: 20_000_000)
+    for most in (10_000, 1_500):
+        (part,) = of_files(folder, USER, most).parts
+        assert "a.parquet, row group 0: the table unpacks" in denied(list, part.chunks(USER))
+    monkeypatch.undo()
+    (chunk,) = of_files(folder, USER).parts[0].chunks(USER)
+    assert chunk["user"].tolist() == ["z" * 5_000] * 2_000
+
+
+@pytest.mark.parametrize("name", ["user", "country"])
+@pytest.mark.parametrize("value", [[1], {"a": 1}])
+def test_a_column_of_lists_is_refused(name: str, value: object) -> None:
+    opened, frame = load(small.run() / "checkpoint", "cpu"), rows().head(3)
+    frame = frame.assign(**{name: pd.Series([value] * 3, dtype=object)})
+    said = denied(lambda: opened.encode(frame, labels=True))
+    assert f"'{name}' holds lists or the like" in said
+
+
+# ---- routing summaries ------------------------------------------------------------------------
+
+
+@functools.cache
+def counted() -> RoutingFile:
+    opened = load(small.run() / "checkpoint", "cpu")
+    frame = Dataset.open(small.dataset()).split("test")
+    groups = np.arange(len(frame)) % GROUPS
+    summary = grouped_utilisation(opened.model, opened.encode(frame), groups)
+    return summary_file.of(opened, summary, "Monday", "shop", None, 1)
+
+
+def sealed(change: Callable[[dict[str, Any], dict[str, np.ndarray]], Any]) -> bytes:
+    """A summary with its head or arrays changed, and a hash that says that all is well."""
+    arrays = {name: values.copy() for name, values in counted().summary.arrays().items()}
+    told = {"kind": summary_file.KIND, "format": 1, **vars(counted().about)}
+    change(told, arrays)
+    told["digest"] = summary_file._digest(told, arrays)
+    return packed(arrays, {"aesm2": json.dumps(told)})
+
+
+def not_a_summary(content: bytes) -> str:
+    return denied(summary_file.parse, content, load(small.run() / "checkpoint", "cpu"), "x")
+
+
+def test_a_head_says_what_a_summary_is_of() -> None:
+    for change in (
+        lambda told, _: told.pop("rows"),
+        lambda told, _: told.update(hash=1),
+        lambda told, _: told.update(rows=True),
+        lambda told, _: told.update(rows=40.0),
+        lambda told, _: told.update(block="[x]"),
+        lambda told, _: told.update(block=-1),
+        lambda told, _: told.update(cluster=[1]),
+        lambda told, _: told.update(more=[[[[]]]]),
+    ):
+        assert "does not say what a summary is of" in not_a_summary(sealed(change))
+    assert "contradict" in not_a_summary(sealed(lambda told, _: told.update(rows=10**400)))
+    long = not_a_summary(sealed(lambda told, _: told.update(source="x" * 2**21)))
+    assert "no routing summary" in long
+    content = sealed(lambda told, _: told.update(source="a\x1b[2J\n" + "x" * 5_000))
+    read = summary_file.parse(content, load(small.run() / "checkpoint", "cpu"), "x")
+    assert read.about.source.isprintable() and len(read.about.source) <= LONGEST
+
+
+def test_a_deep_head_is_no_summary(tmp_path: Path) -> None:
+    """The Atlas looks at the head of every file in a folder."""
+    for told in ("[" * 100_000, '{"kind": ' * 5_000):
+        (tmp_path / "x.routing").write_bytes(packed({"x": np.zeros(1)}, {"aesm2": told}))
+        assert summary_file.about(tmp_path / "x.routing") is None
+        assert "no routing summary" in not_a_summary((tmp_path / "x.routing").read_bytes())
+    os.mkfifo(tmp_path / "pipe.routing")
+    assert summary_file.about(tmp_path / "pipe.routing") is None
+    opened = load(small.run() / "checkpoint", "cpu")
+    assert "no file" in denied(summary_file.read, tmp_path / "pipe.routing", opened)
+    (tmp_path / "zero.routing").symlink_to("/dev/zero")
+    assert "no file" in denied(summary_file.read, tmp_path / "zero.routing", opened)
+
+
+def test_counts_are_whole_numbers_that_could_be_some() -> None:
+    for kind in (np.float64, np.float32, np.uint64, np.int16):
+        changed = sealed(lambda _, a, kind=kind: a.update(rows=a["rows"].astype(kind)))
+        assert "no whole numbers" in not_a_summary(changed)
+
+    def moved(_: Any, arrays: dict[str, np.ndarray]) -> None:
+        one = arrays["specific.0"][arrays["rows"][:, None] > 0][0]  # of experts: more than rows
+        one[:] = [2 * one.sum(), -one.sum(), 0, 0, 0]
+        arrays["specific.0"][arrays["rows"][:, None] > 0] = one
+
+    for change in (
+        moved,
+        lambda _, a: a["weight.0"].__imul__(2),  # weights that add up to 2
+        lambda _, a: a["weight.0"].__imul__(0),
+    ):
+        assert "contradict each other" in not_a_summary(sealed(change))
+
+
+def test_sums_of_counts_do_not_wrap() -> None:
+    """Four times 2⁶² is 0 in 64 bits."""
+
+    def wrapped(_: Any, arrays: dict[str, np.ndarray]) -> None:
+        arrays["rows"].reshape(-1)[: 4 * arrays["rows"].shape[1]] += 2**62
+
+    assert "too many rows" in not_a_summary(sealed(wrapped))
+    own = counted().summary
+    layers = tuple(replace(layer, weight=layer.weight + 2**58) for layer in own.layers)
+    assert "too many rows" in denied(replace(own, layers=layers).total)
+
+
 # ---- evidence and simulations -----------------------------------------------------------------
 
 
@@ -387,6 +587,103 @@ def test_a_truth_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "distance" in denied(read_structure, tmp_path)
 
 
+# ---- people -----------------------------------------------------------------------------------
+
+ANN = {"is_logged_in": True, "iss": "https://id", "sub": "1", "email": "ann@shop.example"}
+
+
+@pytest.fixture
+def coming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., who.Person]:
+    """Come to the app: coming(sub="2"); None takes a claim away."""
+    file = tmp_path / "serving.toml"
+    file.write_text('[people]\nanalysts = ["*@shop.example", "k@*"]\nviewers = []\n')
+    monkeypatch.setenv("AESM2_SERVING", str(file))
+
+    def come(**changes: Any) -> who.Person:
+        claims = {name: own for name, own in (ANN | changes).items() if own is not None}
+        monkeypatch.setattr(who, "_claims", lambda: claims)
+        return who.person()
+
+    return come
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email_verified": "false"},
+        {"email_verified": 0},
+        {"email_verified": []},
+        {"email": "eve@evil.example\n@shop.example"},
+        {"email": "eve@evil.example,ann@shop.example"},
+        {"email": "x" * 100_000 + "@shop.example"},
+        {"email": "\u212a@evil.example"},  # the Kelvin sign, of which k is the lower case
+        {"sub": None},
+        {"sub": ""},
+        {"sub": 1},
+        {"iss": None},
+        {"iss": "https://id|1"},  # with sub 1 the same as "https://id" with "1|1"
+    ],
+)
+def test_an_odd_claim_gives_nobody_a_role(
+    coming: Callable[..., who.Person], changes: dict[str, Any]
+) -> None:
+    assert coming().role is Role.ANALYST
+    assert coming(email_verified="True").role is Role.ANALYST
+    assert coming(**changes).role is None
+
+
+def test_whoever_a_provider_names_is_one_person_of_few_words(
+    coming: Callable[..., who.Person],
+) -> None:
+    subjects = ("1", "2", "1|1", "../x", "\ud800", "\udfff", "x" * 1_000_000)
+    people = [coming(sub=subject) for subject in subjects]
+    assert len({own.id for own in people}) == len(subjects)
+    assert all(len(own.id) == 16 and own.id.isalnum() for own in people)
+    assert coming(name="a\x1b[2J\n").name == "a\\x1b[2J"
+    assert coming(name="x" * 10_000).name == "x" * 79 + "…"
+    assert coming(name=["x"]).name == "ann@shop.example"
+
+
+def test_a_name_is_no_markdown(
+    coming: Callable[..., who.Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    for part in ("caption", "button"):
+        monkeypatch.setattr(login.st, part, lambda *_, **__: None)
+    monkeypatch.setattr(
+        login.st, "popover", lambda name, **_: shown.append(name) or contextlib.nullcontext()
+    )
+    coming(name="![x](//evil)")
+    login.badge()
+    assert shown == [r"!\[x\](//evil)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 5_000, "nested too deeply"),
+        ("[quotas]\nruns = " + "9" * 5_000, "not valid TOML"),
+        ("[quotas]\nruns = true", "quotas.runs: input should be a valid integer"),
+        ('[quotas]\nminutes = "5"', "quotas.minutes: input should be a valid number"),
+        ('[people]\nanalysts = [""]', "people.analysts.0"),  # it would fit who has no address
+        ("#" * (17 << 20), "larger than"),
+    ],
+)
+def test_settings_that_are_none_let_nobody_in(
+    coming: Callable[..., who.Person], tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "serving.toml").write_text(text)
+    assert said in denied(coming)
+
+
+def test_settings_are_a_file(coming: Callable[..., who.Person], tmp_path: Path) -> None:
+    for make in (Path.mkdir, os.mkfifo):
+        (tmp_path / "serving.toml").unlink(missing_ok=True)
+        make(tmp_path / "serving.toml")
+        assert "it is no file" in denied(coming)
+        (tmp_path / "serving.toml").rename(tmp_path / f"was-{make.__name__}")
+
+
 # ---- the command line -------------------------------------------------------------------------
 
 
@@ -411,6 +708,61 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
 ) -> None:
     for out, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "x", "there is no folder")):
         assert said in refused("export", small.run() / "checkpoint", out)
+
+
+@pytest.mark.parametrize("command", ["utilisation", "knockout", "drift"])
+def test_nor_is_a_log_worked_through_for_such_a_file(
+    refused: Refused, tmp_path: Path, command: str
+) -> None:
+    rows = ["no such log"] * (2 if command == "drift" else 1)
+    for out, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "x", "there is no folder")):
+        assert said in refused(command, small.run() / "checkpoint", *rows, "--out", out)
+
+
+def test_drift_that_cannot_be_written_says_that_alone(
+    aesm2_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("aesm2.cli.streaming.write_atomically", full)
+    rows = f"{small.dataset()}:test"
+    told = aesm2_command("drift", small.run() / "checkpoint", rows, rows, "--replicates", "100",
+                         "--out", tmp_path / "x", "--device", "cpu")  # fmt: skip
+    *_progress, said = told.err.split("\r")
+    assert (told.status, said.count("\n")) == (2, 1)
+    assert "cannot be written: No space left" in said
+    assert told.out.startswith("layer,")  # what was found is not lost
+
+
+def test_a_folder_whose_plan_was_cut_off_by_a_kill_is_begun_anew(
+    aesm2_command: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "._plan.json.999999999.part").write_text('{"for')
+    command = ("predict", small.run() / "checkpoint", small.dataset(), "--out", out)
+    assert aesm2_command(*command, "--device", "cpu").status == 0
+    names = sorted(own.name for own in out.iterdir())
+    assert names == ["_done.json", "_plan.json", "part-000000.parquet"]
+
+
+def test_an_output_that_lost_a_part_is_not_complete(
+    aesm2_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    command = ("predict", small.run() / "checkpoint", small.dataset(), "--out", out)
+    assert aesm2_command(*command, "--device", "cpu").status == 0
+    (out / "part-000000.parquet").unlink()
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aesm2.streaming.outputs.probabilities", stopped)
+        assert aesm2_command(*command, "--device", "cpu", "--resume").status == 130
+    assert [own.name for own in out.iterdir()] == ["_plan.json"]
+    assert aesm2_command(*command, "--device", "cpu", "--resume").status == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ COUNTS = {
     "descriptions": 25, "csv": 30, "parquet": 8, "drafts": 6, "uploads": 8, "checkpoints": 10,
     "archives": 20, "runs": 2, "configs": 30, "evidence": 2, "presets": 20, "reports": 2,
     "slices": 30,
-    "interventions": 30, "commands": 4, "pages": 1,
+    "interventions": 30, "commands": 4, "pages": 1, "summaries": 8, "logs": 6,
+    "people": 25,
 }  # fmt: skip
 
 

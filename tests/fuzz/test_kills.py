@@ -10,7 +10,7 @@ from tests.fuzz import kills
 from tests.fuzz.disturb import Disturbance, disturbed
 from tests.fuzz.writers import ALL, Writer
 
-QUICK = ("export", "branch", "save slice")
+QUICK = ("export", "branch", "save slice", "resume predict")
 SEED = 1
 
 

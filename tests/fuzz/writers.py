@@ -1,7 +1,9 @@
 """Everything that writes, on small inputs: what is there before, and what must be after."""
 
+import contextlib
 import functools
 import hashlib
+import io
 import json
 import shutil
 import sys
@@ -25,6 +27,8 @@ from aesm2.lab.archive import pack, promote
 from aesm2.lab.job import Wish
 from aesm2.lab.queue import Lab
 from aesm2.slices import saved as slices
+from aesm2.streaming import summary_file
+from aesm2.streaming.outputs import DONE, PLAN
 from tests import small
 from tests.fuzz.targets.tables import rows
 from tests.prepare import files as aliexpress
@@ -244,6 +248,87 @@ def _study(folder: Path) -> None:
     shutil.copytree(small.dataset(), folder / "shop")
 
 
+def _with_log(folder: Path) -> None:
+    """A checkpoint, a folder of three parquet files, and outputs of before."""
+    small.copy_checkpoint(folder / "checkpoint")
+    (folder / "log").mkdir()
+    for number in range(3):
+        part = rows().iloc[14 * number : 14 * (number + 1)]
+        part.to_parquet(folder / "log" / f"day-{number}.parquet", index=False)
+    for name in ("out.routing", "out.csv", "out.json"):
+        (folder / name).write_bytes(b"old")
+
+
+def _parts(command: str) -> Callable[[Path], None]:
+    """Write a folder of parts; where a plan is there, with --resume, as the command asks for."""
+
+    def run(folder: Path) -> None:
+        more = ["--resume"] if (folder / "out" / PLAN).exists() else []
+        _command(command, *_ON_LOG, "--out", "{}/out", *more)(folder)
+
+    return run
+
+
+def _written(folder: Path) -> Any:
+    """Tell what a folder of parts holds; until it is complete, that no part of it is cut off."""
+    out = folder / "out"
+    parts = {own.name: _parquet(own) for own in sorted(out.glob("*.parquet"))}
+    if not (out / DONE).exists():
+        return None
+    done = json.loads((out / DONE).read_text())
+    if done["parts"] != len(parts):
+        raise InputError(f"complete with {len(parts)} of {done['parts']} parts")
+    return parts
+
+
+@functools.cache
+def _outputs() -> Path:
+    """A folder with an output of each kind, for reading only."""
+    folder = small.folder() / "outputs"
+    folder.mkdir()
+    _with_log(folder)
+    for run in (_parts("predict"), _UTILISATION):
+        _quietly(run, folder)
+    return folder
+
+
+def _quietly(run: Callable[[Path], Any], folder: Path) -> None:
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        run(folder)
+
+
+def _unfinished(folder: Path) -> None:
+    """An output of which a part was being written by a process that was killed."""
+    shutil.copytree(_outputs() / "out", folder / "out", ignore=shutil.ignore_patterns(DONE))
+    (folder / "out" / "part-000001.parquet").rename(folder / "out" / ".part-000001.parquet.1.part")
+
+
+def _go_on(folder: Path) -> None:
+    """Resume; the log is that of the plan, since another place would be another log."""
+    there = (f"{_outputs()}/checkpoint", f"{_outputs()}/log", "--device", "cpu")
+    _command("predict", *there, "--out", "{}/out", "--resume")(folder)
+
+
+def _summary(path: Path) -> str:
+    """Tell what a routing summary counts, but for when and where."""
+    found = summary_file.read(path, load(path.parent / "checkpoint", "cpu"))
+    counts = {name: values.tolist() for name, values in found.summary.arrays().items()}
+    return hashlib.sha256(json.dumps([found.about.rows, counts]).encode()).hexdigest()
+
+
+def _two_summaries(folder: Path) -> None:
+    _with_log(folder)
+    for name in ("a", "b"):
+        shutil.copy(_outputs() / "out.routing", folder / f"{name}.routing")
+
+
+def _drift_found(path: Path) -> Any:
+    found = json.loads(path.read_text())
+    return found["found"], found["tested"], len(found["cells"])
+
+
+_ON_LOG = ("{}/checkpoint", "{}/log", "--device", "cpu")
+_UTILISATION = _command("utilisation", *_ON_LOG, "--out", "{}/out.routing")
 _TINY = ("--models", "mlp,aesm2", "--seeds", "2", "--quick", "--jobs", "1")
 ALL = {
     own.name: own
@@ -287,5 +372,14 @@ ALL = {
                lambda f: slices.saved(f, "shop"), "no saved slice", False),
         Writer("add evidence", _evidence, _add, _tables, command=False),
         Writer("save map", _map, _save_map, _map_lines, command=False),
+        Writer("predict", _with_log, _parts("predict"), _written),
+        Writer("resume predict", _unfinished, _go_on, _written),
+        Writer("trace parts", _with_log, _parts("trace"), _written),
+        Writer("utilisation", _with_log, _UTILISATION, _file("out.routing", _summary)),
+        Writer("knockout", _with_log, _command("knockout", *_ON_LOG, "--out", "{}/out.csv"),
+               _file("out.csv", digest)),
+        Writer("drift", _two_summaries, _command("drift", "{}/checkpoint", "{}/a.routing",
+               "{}/b.routing", "--replicates", "100", "--out", "{}/out.json"),
+               _file("out.json", _drift_found)),
     )
 }  # fmt: skip

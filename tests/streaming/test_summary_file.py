@@ -66,7 +66,7 @@ def test_what_is_no_summary_is_refused(content: bytes, tmp_path: Path) -> None:
     assert "no routing summary" in refused(content)
     (tmp_path / "x").write_bytes(content)
     assert summary_file.about(tmp_path / "x") is None
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="no such file"):
         summary_file.read(tmp_path / "no", made.checkpoint())
 
 

@@ -3,7 +3,18 @@
 from collections.abc import Callable
 
 from tests.fuzz.guard import Case
-from tests.fuzz.targets import commands, data, documents, models, pages, tables, texts
+from tests.fuzz.targets import (
+    commands,
+    data,
+    documents,
+    logs,
+    models,
+    pages,
+    people,
+    summaries,
+    tables,
+    texts,
+)
 
 ALL: dict[str, Callable[[], Case]] = {
     "descriptions": data.descriptions,
@@ -22,4 +33,7 @@ ALL: dict[str, Callable[[], Case]] = {
     "interventions": texts.interventions,
     "commands": commands.commands,
     "pages": pages.pages,
+    "summaries": summaries.summaries,
+    "logs": logs.logs,
+    "people": people.people,
 }

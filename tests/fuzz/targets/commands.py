@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 from aesm2 import cli
+from aesm2.checkpoint import load
 from aesm2.errors import InputError
+from aesm2.routing.grouped import grouped_utilisation
+from aesm2.streaming import summary_file
+from aesm2.streaming.works import row_groups
 from tests import small
 from tests.fuzz import mutate
 from tests.fuzz.dice import Dice, Wrong
@@ -21,6 +25,10 @@ COMMANDS = {
     "estimate": ("DATASET", "--config", "CONFIG", "--device", "cpu"),
     "evaluate": ("CHECKPOINT", "ROWS", "--device", "cpu"),
     "trace": ("CHECKPOINT", "ROWS", "--out", "OUT", "--device", "cpu"),
+    "predict": ("CHECKPOINT", "LOG", "--out", "OUT", "--device", "cpu"),
+    "utilisation": ("CHECKPOINT", "LOG", "--out", "OUT", "--device", "cpu"),
+    "knockout": ("CHECKPOINT", "LOG", "--out", "OUT", "--device", "cpu"),
+    "drift": ("CHECKPOINT", "SUMMARY", "LOG", "--replicates", "100", "--out", "OUT"),
     "info": ("CHECKPOINT",),
     "selfcheck": ("CHECKPOINT", "--device", "cpu"),
     "audit": ("CHECKPOINT", "ROWS", "--rows", "4", "--device", "cpu"),
@@ -42,6 +50,7 @@ WORDS = (
     "/", "/dev/null", "/dev/full", "/proc/self/mem", "/proc/version", "-x", "--out", "--resume",
     "--seed",
 )  # fmt: skip
+INPUTS = ("DATASET", "CHECKPOINT", "ROWS", "ZIP", "CONFIG", "LOG", "SUMMARY")
 SECRET = b"caf\xe9"  # a name that is no UTF-8
 
 
@@ -49,7 +58,8 @@ def commands() -> Case:
     """Every command with arguments exchanged, missing, odd: 0, 1 or 2, and one line for 2."""
     config = small.config(epochs=1, evaluate_every=None).model_dump_json()
     zipped = _zipped()
-    rows()
+    _log()
+    _summary()
 
     def case(dice: Dice, place: Path) -> None:
         folder = place / os.fsdecode(SECRET) if dice.random() < 0.1 else place / "work"
@@ -58,7 +68,7 @@ def commands() -> Case:
         command = dice.one(sorted(COMMANDS))
         arguments = [where.get(word, word) for word in _arguments(dice, command)]
         dice.note(" ".join([command, *(f"{own!r:.50}" for own in arguments)]))
-        inputs = {name: where[name] for name in ("DATASET", "CHECKPOINT", "ROWS", "ZIP", "CONFIG")}
+        inputs = {name: where[name] for name in INPUTS}
         before = {name: _content(Path(own)) for name, own in inputs.items()}
         os.chdir(folder)
         try:
@@ -79,6 +89,21 @@ def _zipped() -> bytes:
     return pack(small.run() / "checkpoint")
 
 
+@functools.cache
+def _log() -> bytes:
+    out = io.BytesIO()
+    rows().to_parquet(out)
+    return out.getvalue()
+
+
+@functools.cache
+def _summary() -> bytes:
+    opened = load(small.run() / "checkpoint", "cpu")
+    groups, block = row_groups(rows(), None)
+    summary = grouped_utilisation(opened.model, opened.encode(rows()), groups)
+    return summary_file.of(opened, summary, "Monday", "shop", None, block).to_bytes()
+
+
 def _stage(dice: Dice, folder: Path, config: str, zipped: bytes) -> dict[str, str]:
     """Write one of everything and return where, by the words of COMMANDS."""
     shutil.copytree(small.dataset(), folder / "shop")
@@ -90,14 +115,18 @@ def _stage(dice: Dice, folder: Path, config: str, zipped: bytes) -> dict[str, st
     (folder / "config.json").write_text(config)
     (folder / "zip.zip").write_bytes(zipped)
     (folder / "empty").mkdir()
+    (folder / "log").mkdir()
+    (folder / "log" / "a.parquet").write_bytes(_log())
+    (folder / "monday.routing").write_bytes(_summary())
     paths = {"DATASET": "shop", "CHECKPOINT": "checkpoint", "ROWS": name, "CONFIG": "config.json",
-             "ZIP": "zip.zip", "FOLDER": "empty", "OUT": "out", "EVIDENCE": "empty"}  # fmt: skip
+             "ZIP": "zip.zip", "FOLDER": "empty", "OUT": "out", "EVIDENCE": "empty", "LOG": "log",
+             "SUMMARY": "monday.routing"}  # fmt: skip
     return {word: str(folder / own) for word, own in paths.items()} | {"PRESET": "alipay"}
 
 
 def _arguments(dice: Dice, command: str) -> list[str]:
     words = list(COMMANDS[command])
-    everything = ("DATASET", "CHECKPOINT", "ROWS", "CONFIG", "ZIP", "FOLDER", "OUT", "PRESET")
+    everything = (*INPUTS, "FOLDER", "OUT", "PRESET")
     for _ in range(dice.randrange(3)):
         place = dice.randrange(len(words))
         match dice.randrange(6):

@@ -146,7 +146,7 @@ def _reworked(dice: Dice, name: str, content: bytes) -> bytes:
 def _tensors(dice: Dice, content: bytes, name: str) -> bytes:
     kind = dice.randrange(8)
     if kind < 2:
-        return _header(dice, content, name)
+        return header(dice, content, name)
     tensors = safetensors.torch.load(content)
     key = dice.one(sorted(tensors))
     dice.note(f"{name}: {key}, kind {kind}")
@@ -171,7 +171,7 @@ def _tensors(dice: Dice, content: bytes, name: str) -> bytes:
     return safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()})
 
 
-def _header(dice: Dice, content: bytes, name: str) -> bytes:
+def header(dice: Dice, content: bytes, name: str) -> bytes:
     """Lie in the header of a safetensors file."""
     (length,) = struct.unpack("<Q", content[:8])
     if dice.random() < 0.3:
