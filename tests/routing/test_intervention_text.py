@@ -86,3 +86,8 @@ def test_every_kind_in_words() -> None:
         "Every row comes from tab 4",
         "The roles of tab.1 are fixed for every row: specific 0 and 3, shared none",
     ]
+
+
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(InputError, match="half a character"):
+        parse("out:co\ud800ry.1.3")

@@ -48,6 +48,10 @@ def parse(text: str) -> Interventions:
 
     Whether a model has such layers and experts is for `validate` to say.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"interventions {text!r}: half a character, which is no text") from None
     return tuple(_read(part.strip()) for part in text.split(";") if part.strip())
 
 
