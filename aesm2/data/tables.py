@@ -91,7 +91,8 @@ def frame_of(table: pa.Table, threads: bool = True) -> pd.DataFrame:
         if any(kind(column.type) for kind in TEXT):
             _require_utf8(name, column)
     kept = [name for name in table.column_names if not UNNAMED.fullmatch(name)]
-    frame: pd.DataFrame = table.select(kept).to_pandas(ignore_metadata=True, use_threads=threads)
+    bare = table.select(kept).replace_schema_metadata()  # pyarrow reads a note before it ignores it
+    frame: pd.DataFrame = bare.to_pandas(ignore_metadata=True, use_threads=threads)
     return frame
 
 

@@ -426,6 +426,14 @@ def test_a_part_with_a_column_twice_is_refused(tmp_path: Path) -> None:
     assert "the column 'x' is there twice" in denied(of_files, folder + "/../..", USER)
 
 
+def test_a_broken_note_of_pandas_is_passed_over(tmp_path: Path) -> None:
+    table = pa.table({"user": [1, 2]}).replace_schema_metadata({b"pandas": b'{"\x1b'})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (part,) = of_files(str(tmp_path), USER).parts
+    assert [chunk["user"].tolist() for chunk in part.chunks(USER)] == [[1, 2]]
+    assert read_table(tmp_path / "a.parquet")["user"].tolist() == [1, 2]
+
+
 def test_what_is_no_file_is_no_part(tmp_path: Path) -> None:
     """A pipe would wait for ever."""
     folder = part_of(tmp_path / "log", pa.table({"user": [1]}))

@@ -146,7 +146,8 @@ def _altered(
         case 4:
             del arrays[name]
         case 5:
-            arrays[dice.one((f"{name}x", "", *mutate.TEXTS[:20]))] = arrays[name]
+            other = dice.one((f"{name}x", "", *mutate.TEXTS[:20]))
+            arrays[other.encode("utf-8", "replace").decode()] = arrays[name]
         case 6:  # all counts, so that they fit each other
             factor = dice.one((0, 2, 3, 2**20, 2**34, 2**55, 2**61))
             dice.note(f"all counts times {factor}")
