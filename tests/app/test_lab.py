@@ -197,6 +197,7 @@ def test_a_dataset_simulated_on_the_spot_is_chosen(
     assert (tmp_path / "data" / "alipay-sim-100k-seed0" / "truth.json").exists()
 
 
+@pytest.mark.long  # tests/browser/test_lab.py and tests/lab do the same in parts
 def test_pause_resume_stop_and_more_epochs(start: Start, lab: Lab) -> None:
     job = lab.submit("long", small.dataset(), small.config(epochs=2000, patience=9999), "cpu")
     at = sound(start(PAGE))  # the page starts the worker

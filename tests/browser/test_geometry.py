@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import Visit, Visitor
@@ -33,6 +34,7 @@ def test_a_close_call_becomes_the_row_and_its_flip_opens_in_the_lens(visit: Visi
     expect(visitor.page.get_by_role("heading", name=f"Row {row}")).to_be_visible()
 
 
+@pytest.mark.long
 def test_the_tetrahedron_is_drawn(visit: Visit) -> None:
     visitor = visit().open("geometry", layer="activity.1")
     solid = visitor.page.locator('[class*="st-key-chart-geometry-simplex"] .gl-container canvas')

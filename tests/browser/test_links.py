@@ -68,7 +68,10 @@ def test_back_undoes_a_choice(visit: Visit) -> None:
     expect(visitor.chosen("layer")).to_have_value("tab.1")
 
 
-@pytest.mark.parametrize("path", ["", "lens", "atlas", "curves"])
+@pytest.mark.parametrize(
+    "path",
+    [*(pytest.param(path, marks=pytest.mark.long) for path in ("", "curves")), "lens", "atlas"],
+)
 def test_a_hostile_address_breaks_nothing(visit: Visit, path: str) -> None:
     visitor = visit().open(
         path, layer="<script>alert(1)</script>", task="'; drop", s__tab="../..", checkpoint="nope",

@@ -118,6 +118,7 @@ def checks_routing(checkpoint: aesm2.Checkpoint, trace: pd.DataFrame) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell")
+@pytest.mark.long
 def test_in_a_shell_with_a_redirection(here: Path) -> None:
     FUNNELS["letter"](here)
     aesm2_ = f"{shlex.quote(sys.executable)} -W error -m aesm2.cli"
