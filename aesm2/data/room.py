@@ -1,12 +1,13 @@
 """How much memory a table takes, told before it takes it: a small file may hold a huge table."""
 
 import os
-from collections.abc import Iterable
-from typing import Any
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from aesm2.data.footer import values_of
 from aesm2.errors import InputError
 
 MOST_COLUMNS = 10_000  # pandas takes minutes for more, and no log has as many
@@ -35,12 +36,16 @@ def require_room(needed: float, most: int | None = None) -> None:
         )
 
 
-def stored_values(parts: Iterable[Any]) -> int:
-    """Return about how many bytes the numbers of parquet files take, from their metadata alone."""
-    groups = (part.row_group(i) for part in parts for i in range(part.num_row_groups))
-    return sum(
-        8 * group.column(place).num_values for group in groups for place in range(group.num_columns)
-    )
+def stored_values(about: pq.FileMetaData, file: BinaryIO) -> int:
+    """Return about how many bytes the numbers of a parquet file take, from its footer alone.
+
+    about: what pyarrow read of the footer of `file`.
+    """
+    rows = sum(max(0, int(about.row_group(i).num_rows)) for i in range(about.num_row_groups))
+    columns, places = int(about.num_columns), range(about.num_columns)
+    lists = {place for place in places if about.schema.column(place).max_repetition_level}
+    several = values_of(file, lists) if lists else 0
+    return 8 * (rows * (columns - len(lists)) + several)
 
 
 def texts_of(schema: pa.Schema) -> list[str]:

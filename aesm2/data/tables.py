@@ -56,9 +56,14 @@ def _whole(path: Path) -> pa.Table:
     """Read a parquet file or folder whole, texts by way of dictionaries; see `room.decoded`."""
     found = parquet(path)
     require_columns_bounded(len(found.schema))
-    require_room(stored_values(own.metadata for own in found.get_fragments()))
+    require_room(sum(_stored(own) for own in found.get_fragments()))
     texts = ds.ParquetFileFormat(dictionary_columns=texts_of(found.schema))
     return decoded(parquet(path, texts).to_table(), found.schema)
+
+
+def _stored(fragment: ds.ParquetFileFragment) -> int:
+    with Path(fragment.path).open("rb") as file:
+        return stored_values(fragment.metadata, file)
 
 
 def is_parquet(path: Path) -> bool:

@@ -203,7 +203,7 @@ def _parquet(title: str, content: bytes, most: int) -> pd.DataFrame:
     try:
         schema = pq.read_schema(BytesIO(content))
         file = pq.ParquetFile(BytesIO(content), read_dictionary=texts_of(schema))
-        _require_modest(title, file, most)
+        _require_modest(title, file, content, most)
         table = decoded(file.read(), schema, 10 * MAX_MEGABYTES * 2**20)
         frame = frame_of(table)
     except InputError as error:
@@ -213,11 +213,11 @@ def _parquet(title: str, content: bytes, most: int) -> pd.DataFrame:
     return frame
 
 
-def _require_modest(title: str, file: pq.ParquetFile, most: int) -> None:
+def _require_modest(title: str, file: pq.ParquetFile, content: bytes, most: int) -> None:
     """Refuse what would not fit before any of it is unpacked."""
     about = file.metadata
     sizes = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-    size = max(sizes, stored_values([about]))
+    size = max(sizes, stored_values(about, BytesIO(content)))
     require_columns_bounded(len(file.schema_arrow))
     if about.num_rows > most:
         raise InputError(f"{title}: {about.num_rows:,} rows; at most {most:,} can be uploaded")

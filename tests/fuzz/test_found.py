@@ -54,8 +54,10 @@ from aesm2.training.run import Run
 from aesm2.workers import end_with_parent
 from app.people import login, who
 from app.people.settings import Role
+from app.rows import upload
 from tests import small
 from tests.cli.conftest import Run as Command
+from tests.fuzz import guard
 from tests.fuzz.targets.models import forge
 from tests.fuzz.targets.tables import rows
 from tests.models import cases
@@ -174,6 +176,25 @@ def test_a_small_file_that_holds_a_huge_table_is_not_unpacked(
         assert "unpacks to 0.0 GB" in denied(read_table, file)
     monkeypatch.undo()
     assert read_table(texts)["a"].str.len().eq(5_000).all()
+
+
+def test_a_damaged_footer_does_not_end_the_process(tmp_path: Path) -> None:
+    """Asked for the metadata of such a column, pyarrow aborts: the whole server would end."""
+    out = io.BytesIO()
+    pq.write_table(pa.table({"user": [[1]] * 3}), out, store_schema=False)
+    content = out.getvalue().replace(b"\x3c\x29\x26", b"\x3c\x29=")  # a histogram of 3, not of 2
+    assert content != out.getvalue()
+
+    def opened(_: Any, place: Path) -> None:
+        (place / "a.parquet").write_bytes(content)
+        read_table(place / "a.parquet")
+
+    def uploaded(_: Any, __: Path) -> None:
+        upload.read_rows("a.parquet", content)
+
+    for case in (opened, uploaded):
+        (found,) = guard.run("it", case, [0], 1, tmp_path)
+        assert (found.outcome, "histogram" in found.said) == ("refused", True)
 
 
 def test_texts_are_read_as_without_the_detour(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def _altered(
 ) -> dict[str, np.ndarray]:
     arrays = copy.copy(arrays)
     name = dice.one(sorted(arrays))
-    values, kind = arrays[name], dice.randrange(9)
+    values, kind = np.atleast_1d(arrays[name]), dice.randrange(9)
     dice.note(f"{name}: kind {kind}")
     match kind:
         case 0:
