@@ -111,12 +111,19 @@ def test_pause_resume_and_stop_through_files_alone(lab: Lab) -> None:
     assert trouble(job.outcome()) == ""
 
 
-def test_however_often_it_is_tended_a_device_has_one_worker(lab: Lab) -> None:
+def test_however_often_it_is_tended_a_device_has_one_worker(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    start = lab._start_worker
+    monkeypatch.setattr(
+        Lab, "_start_worker", lambda _, *given: (started.append(given), start(*given))
+    )
     job = submit(lab, "long", **LONG)
     for _ in range(4):  # faster than a worker imports
         lab.tend()
     assert holder(lab.worker_lock("cpu")) is not None
-    assert len(workers(lab)) == 1
+    assert len(started) == 1
     until(lambda: job.position().step > 0)
     assert workers(lab) == [holder(lab.worker_lock("cpu"))]
     lab.wish(job, Wish.STOP)
