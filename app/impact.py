@@ -77,22 +77,27 @@ def published() -> None:
         " These are other shops and other shoppers: they cannot be set beside the numbers above."
     )
     for number, title in ((8, "All of the search"), (9, "By entrance")):
-        told = figures(number)
-        told = told.assign(measure=told["task"].map(QUOTED), scenario=told["scenario"].replace(
-            OVERALL, "everywhere"
-        ))  # fmt: skip
-        wide = told.pivot_table(index="scenario", columns="measure", values="value", sort=False)
+        wide, notes = cache.told(f"the paper's {number}", [], functools.partial(_quoted, number))
         st.markdown(f"**{title}: change in %**")
         source = f"quoted from the paper: {SOURCE}, Table {number}, online A/B test on AliPay"
         widgets.table(
-            wide.reset_index(), f"paper-table-{number}", source, width="content",
+            wide, f"paper-table-{number}", source, width="content",
             column_config={
-                name: st.column_config.NumberColumn(format="%+.2f %%") for name in wide.columns
+                name: st.column_config.NumberColumn(format="%+.2f %%") for name in wide.columns[1:]
             },
         )  # fmt: skip
-        noted = zip(told["measure"], told["note"], strict=True)
-        notes = [f"{measure}: {note}" for measure, note in noted if note]
         st.caption(". ".join([source[:1].upper() + source[1:], *notes]) + ".")
+
+
+def _quoted(number: int) -> tuple[pd.DataFrame, list[str]]:
+    """Return a table of the online test, a line a scenario, and what is to be noted about it."""
+    told = figures(number)
+    told = told.assign(
+        measure=told["task"].map(QUOTED), scenario=told["scenario"].replace(OVERALL, "everywhere")
+    )
+    wide = told.pivot_table(index="scenario", columns="measure", values="value", sort=False)
+    noted = zip(told["measure"], told["note"], strict=True)
+    return wide.reset_index(), [f"{measure}: {note}" for measure, note in noted if note]
 
 
 def _headline(lines: pd.DataFrame, names: tuple[str, str], source: str) -> None:

@@ -141,17 +141,21 @@ def unusual(sets: np.ndarray, group: np.ndarray) -> np.ndarray:
     sets: (rows, n) bool. group: (rows,) integer. Of equally frequent sets the one is usual whose
     members come first.
     """
-    packed = np.packbits(sets, axis=1)
-    _, code = np.unique(packed, axis=0, return_inverse=True)
-    code = code.max() - code.ravel()  # packed bits rise with low members: put those first
+    code = np.zeros(len(sets), np.int64)
+    for byte in np.packbits(sets, axis=1).T:  # one key a row: unique of an axis is far slower
+        code = np.unique(256 * code + byte, return_inverse=True)[1]
+    several = code.max() + 1  # packed bits rise with low members: put those first
     pairs, inverse, counts = np.unique(
-        np.stack([group, code], 1), axis=0, return_inverse=True, return_counts=True
+        several * group.astype(np.int64) + several - 1 - code,
+        return_inverse=True,
+        return_counts=True,
     )
-    order = np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))
-    first = np.unique(pairs[order, 0], return_index=True)[1]
+    place = pairs // several
+    order = np.lexsort((pairs, -counts, place))
+    first = np.unique(place[order], return_index=True)[1]
     usual = np.zeros(len(pairs), bool)
     usual[order[first]] = True
-    result: np.ndarray = (~usual[inverse.ravel()]).astype(np.float64)
+    result: np.ndarray = (~usual[inverse]).astype(np.float64)
     return result
 
 

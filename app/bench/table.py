@@ -64,14 +64,15 @@ def _styled(shown: Shown) -> Styler:
     styled = means.style
     for row, variant in enumerate(means.index):
         for column, name in enumerate(names):
-            rank = ranks[row, column]
             star = " ★" if stars[row, column] else ""
-            text = f"{PLACES.get(rank, '')} {written[row, column]}{star}".strip()
-            place = pd.IndexSlice[[variant], [name]]
-            styled.format(_always(text), subset=place)
-            if rank in COLOURS:
-                styled.set_properties(place, **{"background-color": COLOURS[rank]})
-    return styled
+            text = f"{PLACES.get(ranks[row, column], '')} {written[row, column]}{star}".strip()
+            styled.format(_always(text), subset=pd.IndexSlice[[variant], [name]])
+    colours = of.ranks.map(lambda rank: _css(COLOURS.get(rank))).to_numpy()
+    return styled.apply(lambda _: colours, axis=None)  # by the whole: it is done for every drawing
+
+
+def _css(colour: str | None) -> str:
+    return f"background-color: {colour}" if colour else ""
 
 
 def _always(text: str) -> Callable[[object], str]:

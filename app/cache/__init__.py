@@ -5,7 +5,7 @@ stamp of a checkpoint, the hash of its content, the id of a row set. An argument
 is what such an id stands for.
 """
 
-from app.cache.checkpoint import Opened, opened
+from app.cache.checkpoint import Opened, dataset_name, opened
 from app.cache.data import (
     OF_SLICE,
     RowSet,
@@ -34,8 +34,8 @@ from app.cache.values import found, kept, prepared, told
 
 __all__ = [
     "OF_SLICE", "Draw", "Drawn", "Opened", "RowSet", "Study", "anew", "attributed", "background",
-    "compute_knockouts", "dataset_of", "datasets", "drafted", "drawn", "effect", "figure", "found",
-    "gate_usage", "grouped", "highlights", "kept", "knockouts", "ledger", "metrics", "of_folder",
-    "of_study", "opened", "prepared", "previewed", "rows", "settle_imports", "splits", "study",
-    "summary", "told", "utilisation",
+    "compute_knockouts", "dataset_name", "dataset_of", "datasets", "drafted", "drawn", "effect",
+    "figure", "found", "gate_usage", "grouped", "highlights", "kept", "knockouts", "ledger",
+    "metrics", "of_folder", "of_study", "opened", "prepared", "previewed", "rows", "settle_imports",
+    "splits", "study", "summary", "told", "utilisation",
 ]  # fmt: skip

@@ -8,13 +8,18 @@ import streamlit as st
 
 import aesm2
 from aesm2.checkpoint import MANIFEST, Checkpoint
+from aesm2.data.description import read_description
+from aesm2.errors import InputError
 from app.cache.process import metrics
 from app.metrics import TimedLock
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An open checkpoint and the lock that guards its model."""
+    """An open checkpoint, and the turn of those who run its model over many rows.
+
+    Its model is only read, so whoever asks it about one row does so without the lock.
+    """
 
     checkpoint: Checkpoint
     lock: TimedLock
@@ -28,6 +33,20 @@ def opened(folder: Path, device: str) -> Opened:
 @st.cache_resource(max_entries=6, show_spinner="Opening the checkpoint and verifying its files…")
 def _opened(folder: str, stamp: int, device: str) -> Opened:
     return Opened(aesm2.load(folder, device), TimedLock(metrics().waited))
+
+
+def dataset_name(folder: Path) -> str | None:
+    """Return the name of a checkpoint's dataset without opening it; None where none is told."""
+    try:
+        stamp = (folder / "dataset.toml").stat().st_mtime_ns
+        return _dataset_name(str(folder), stamp)
+    except (InputError, OSError):
+        return None
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _dataset_name(folder: str, stamp: int) -> str:
+    return read_description(Path(folder) / "dataset.toml").name
 
 
 def ids(checkpoints: Iterable[Checkpoint]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a model makes of rows, with the model's lock held."""
+"""What a model makes of many rows, one such computation at a time."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ IDS: dict[type | str, Callable[[Any], str]] = {
 
 
 @st.cache_resource(
-    max_entries=16, show_spinner="Counting which experts the rows use…", hash_funcs=IDS
+    max_entries=64, show_spinner="Counting which experts the rows use…", hash_funcs=IDS
 )
 def utilisation(opened: Opened, rows: RowSet) -> Utilisation:
     """Count which experts the rows use."""
@@ -52,7 +52,7 @@ def grouped(opened: Opened, rows: RowSet, column: str | None) -> RoutingFile:
 
 
 @st.cache_resource(
-    max_entries=16, show_spinner="Adding up what the gates give each expert…", hash_funcs=IDS
+    max_entries=64, show_spinner="Adding up what the gates give each expert…", hash_funcs=IDS
 )
 def gate_usage(opened: Opened, rows: RowSet) -> GateUsage:
     """Add up what the rows' gates give each expert."""
@@ -61,7 +61,7 @@ def gate_usage(opened: Opened, rows: RowSet) -> GateUsage:
 
 
 @st.cache_resource(
-    max_entries=16, show_spinner="Looking for rows worth a look, a few seconds…", hash_funcs=IDS
+    max_entries=64, show_spinner="Looking for rows worth a look, a few seconds…", hash_funcs=IDS
 )
 def highlights(opened: Opened, rows: RowSet, task: int) -> Highlights:
     """Find the rows worth a look."""

@@ -13,8 +13,7 @@ from app.people.quotas import Ledger
 def settle_imports() -> None:
     """Move what the imports made out of the garbage collector's sight.
 
-    Streamlit collects all generations after every run of the script, which takes a sixth of a
-    second with torch loaded.
+    A whole collection takes a sixth of a second with torch loaded.
     """
     gc.collect()
     gc.freeze()

@@ -1,16 +1,17 @@
 """Two checkpoints of one dataset: which they are, their rows, and what the page asks of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
-from aesm2.data.description import read_description
 from aesm2.data.encoder import tasks_exist
-from aesm2.errors import InputError
 from aesm2.routing.alignment import Routed, routed
 from aesm2.routing.comparable import Comparable, batch_of, comparable, tasks_of
 from app import cache, locations, recipes, state, widgets
+from app.rows import upload
 
 PARTS = {
     "routing": "Do they route alike?",
@@ -46,15 +47,12 @@ def part() -> str:
 
 def candidates(opened: cache.Opened) -> list[str]:
     """Return the other checkpoints of the same dataset, by id."""
-    own, found = opened.checkpoint, []
-    for name, folder in locations.catalogue().items():
-        try:
-            described = read_description(folder / "dataset.toml")
-        except (InputError, OSError):
-            continue
-        if described.name == own.description.name and folder != own.path:
-            found.append(name)
-    return found
+    own = opened.checkpoint
+    return [
+        name
+        for name, folder in locations.catalogue().items()
+        if folder != own.path and cache.dataset_name(folder) == own.description.name
+    ]
 
 
 def other(opened: cache.Opened) -> str | None:
@@ -132,3 +130,10 @@ def code(two: Pair, lines: str) -> str:
         "routed_b = routed(other.model, other.encode(rows))",
     ])  # fmt: skip
     return recipes.script(two.a, two.rows, f"{start}\n{lines}")
+
+
+def drawn(two: Pair, script: str, build: Callable[[], go.Figure]) -> go.Figure:
+    """Return the figure of a script over both checkpoints, built once but for uploaded rows."""
+    if two.rows.id.startswith(upload.PREFIX):
+        return build()
+    return cache.figure(f"{two.rows.id}: {script}", [two.a.checkpoint, two.b.checkpoint], build)

@@ -1,5 +1,7 @@
 """Do two checkpoints route alike: matched experts, and what differs once they are matched."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -84,15 +86,17 @@ def _choices(a: Routed, b: Routed, layer: str) -> tuple[Choices, Choices]:
 def _matching(two: compare.Pair, found: Alignment, a: Routed, b: Routed, stamp: str) -> None:
     st.markdown(widgets.escaped(alignment_plot.similarity_words(found)))
     name = found.layer
+    code = compare.code(two, "\n".join([
+        "from aesm2.plots.alignment import similarity_figure",
+        f"found = align(routed_a.layer({name!r}), routed_b.layer({name!r}))",
+        f"figure = similarity_figure(found, {two.names!r}, {stamp!r})",
+    ]))  # fmt: skip
+    build = functools.partial(alignment_plot.similarity_figure, found, two.names, stamp)
     widgets.chart(
-        alignment_plot.similarity_figure(found, two.names, stamp), "compare-matching",
+        compare.drawn(two, code, build), "compare-matching",
         f"Which experts of {name} do the same work", MATCHING,
         alignment_table(found, *_choices(a, b, name)), alignment_plot.similarity_words(found),
-        code=compare.code(two, "\n".join([
-            "from aesm2.plots.alignment import similarity_figure",
-            f"found = align(routed_a.layer({name!r}), routed_b.layer({name!r}))",
-            f"figure = similarity_figure(found, {two.names!r}, {stamp!r})",
-        ])),
+        code=code,
     )  # fmt: skip
 
 
@@ -109,23 +113,24 @@ def _difference(
 
     table = cache.found(f"routing-difference-{two.key}", two.a.checkpoint, [two.rows], build)
     whole = table[table["scope"] == "all"]
+    code = compare.code(two, "\n".join([
+        "import pandas as pd",
+        "from aesm2.data.encoder import tasks_exist",
+        "from aesm2.plots.grid import grid_figure",
+        "from aesm2.routing.paired import scope_masks",
+        "scenarios = batch.scenarios.numpy()",
+        "groups = scope_masks(scenarios, checkpoint.encoder.schema)",
+        "exists = tasks_exist(checkpoint.description, scenarios)",
+        f"pairs = [(routed_a.layer(n), routed_b.layer(n)) for n in {two.common.layers!r}]",
+        "parts = [routing_difference(a, b, align(a, b), groups, exists) for a, b in pairs]",
+        f"figure = grid_figure(pd.concat(parts), 'differ', {stamp!r})",
+    ]))  # fmt: skip
     widgets.chart(
-        grid_figure(table, "differ", stamp), "compare-difference",
+        compare.drawn(two, code, lambda: grid_figure(table, "differ", stamp)), "compare-difference",
         "Share of rows that take other experts, once matched", DIFFERENCE, table,
         "; ".join(f"{line['layer']} {line['task']}: {line['differ']:.0%} of {line['rows']:,} rows"
                   for line in whole.to_dict("records")),
-        code=compare.code(two, "\n".join([
-            "import pandas as pd",
-            "from aesm2.data.encoder import tasks_exist",
-            "from aesm2.plots.grid import grid_figure",
-            "from aesm2.routing.paired import scope_masks",
-            "scenarios = batch.scenarios.numpy()",
-            "groups = scope_masks(scenarios, checkpoint.encoder.schema)",
-            "exists = tasks_exist(checkpoint.description, scenarios)",
-            f"pairs = [(routed_a.layer(n), routed_b.layer(n)) for n in {two.common.layers!r}]",
-            "parts = [routing_difference(a, b, align(a, b), groups, exists) for a, b in pairs]",
-            f"figure = grid_figure(pd.concat(parts), 'differ', {stamp!r})",
-        ])),
+        code=code,
     )  # fmt: skip
 
 
@@ -155,20 +160,22 @@ def _use(two: compare.Pair, found: Alignment, a: Routed, b: Routed, stamp: str) 
     there = np.flatnonzero(rows)
     labels = [f"{scenario_label(by, names[s])} (n = {rows[s]:,})" for s in there]
     of = f"{found.layer}{f' for {layer.gates[target]}' if layer.kind == 'task' else ''}"
+    code = compare.code(two, "\n".join([
+        *start,
+        f"a, b = routed_a.layer({found.layer!r}), routed_b.layer({found.layer!r})",
+        "found = align(a, b)",
+        f"values = use_difference(a, b, found, {target}, own, {len(names)})",
+        f"values = values[:, {there.tolist()!r}]",
+        f"figure = use_figure(values, {labels!r}, found, {stamp!r})",
+    ]))  # fmt: skip
+    build = functools.partial(alignment_plot.use_figure, values[:, there], labels, found, stamp)
     widgets.chart(
-        alignment_plot.use_figure(values[:, there], labels, found, stamp), "compare-use",
+        compare.drawn(two, code, build), "compare-use",
         f"Use of the matched experts of {of}: {two.names[1]} minus {two.names[0]}", USE,
         _use_table(values, names, rows, found),
         f"Differences of use go from {100 * np.nanmin(values):+.0f} to"
         f" {100 * np.nanmax(values):+.0f} points",
-        code=compare.code(two, "\n".join([
-            *start,
-            f"a, b = routed_a.layer({found.layer!r}), routed_b.layer({found.layer!r})",
-            "found = align(a, b)",
-            f"values = use_difference(a, b, found, {target}, own, {len(names)})",
-            f"values = values[:, {there.tolist()!r}]",
-            f"figure = use_figure(values, {labels!r}, found, {stamp!r})",
-        ])),
+        code=code,
     )  # fmt: skip
     st.caption(" ".join(f"{Role(role).glyph} {role}" for role in ROLES) + ", in percentage points"
                " of the scenario's rows.")  # fmt: skip

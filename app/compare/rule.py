@@ -204,11 +204,9 @@ def _case(opened: cache.Opened, rows: cache.RowSet, stamp: str) -> None:
     position = lens_rows.picked(opened, rows)
     if position is None:
         return
-    with opened.lock:
-        found = trace(
-            opened.checkpoint.model, rows.batch[position : position + 1],
-            rows.frame.index[[position]],
-        )  # fmt: skip
+    found = trace(
+        opened.checkpoint.model, rows.batch[position : position + 1], rows.frame.index[[position]]
+    )
     spec = widgets.current_layer()
     target = widgets.current_task() if spec.kind == "task" else 0
     case = audit_case(found.layer(spec.name), 0, target)

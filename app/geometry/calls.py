@@ -13,6 +13,7 @@ from aesm2.routing.trace import LayerSpec
 from app import cache, recipes, state, widgets
 from app.atlas import page as atlas
 from app.geometry import page as geometry
+from app.lens import rows as lens_rows
 from app.rows import table as row_table
 from app.widgets import Explanation
 
@@ -67,19 +68,24 @@ def _chart(
     grouping = own_grouping(spec, schema) if by == atlas.OWN else by
     places = scenario_of_path(schema, grouping)[path_index(rows.batch.scenarios.numpy(), schema)]
     scenarios = scenario_names(schema, grouping)
-    panels = [
-        margins(call, places, scenarios, geometry.kept(opened, rows, call.task), position)
-        for call in own
-    ]
-    panels = [panel for panel in panels if panel.names]
+
+    def build() -> list[Margins]:
+        found = [
+            margins(call, places, scenarios, geometry.kept(opened, rows, call.task), position)
+            for call in own
+        ]
+        return [panel for panel in found if panel.names]
+
+    code = _code(opened, rows, position, grouping)
+    panels = lens_rows.told(opened, rows, f"margins of {position}: {code}", build)
     if not panels:
         st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
         return
     key = f"geometry-margins-{spec.name}-{grouping}".replace(".", "-")
     title = f"Margins of {spec.name}" + ("" if grouping == OVERALL else f" by {grouping}")
     widgets.chart(
-        margins_figure(panels, stamp), key, title, MARGINS, margins_table(panels), _words(panels),
-        code=_code(opened, rows, position, grouping),
+        lens_rows.drawn(opened, rows, position)(code, lambda: margins_figure(panels, stamp)),
+        key, title, MARGINS, margins_table(panels), _words(panels), code=code,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The smallest change that flips a row's choice: of its gate logits, of one feature."""
 
+import functools
 from typing import get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from aesm2.routing.minimal import SmallestChange, smallest_change
 from aesm2.routing.trace import LayerTrace
 from app import cache, recipes, state, widgets
 from app.lens import page as lens
+from app.lens import rows as lens_rows
 from app.rows import table as row_table
 from app.widgets import Explanation
 
@@ -49,11 +51,12 @@ def logits(opened: cache.Opened, rows: cache.RowSet, position: int, layer: Layer
                 st.info(gap_sentence(of, choosing), icon=":material/info:")
                 continue
             key = f"geometry-change-{choosing}-{of.spec.name}".replace(".", "-")
+            code = _logits_code(opened, rows, position, choosing)
+            build = functools.partial(change_figure, found, of.spec.gates, stamp)
             widgets.chart(
-                change_figure(found, of.spec.gates, stamp), key,
+                lens_rows.drawn(opened, rows, position)(code, build), key,
                 f"{Role(choosing).glyph} {choosing.capitalize()} choice: change of G", CHANGE,
-                of.matrix(found.change), change_words(found),
-                code=_logits_code(opened, rows, position, choosing),
+                of.matrix(found.change), change_words(found), code=code,
             )  # fmt: skip
             st.caption(change_words(found) + _against_noise(opened, found))
 

@@ -1,5 +1,7 @@
 """What the Selection Geometry shares: which rows count, the cloud, both charts of a row."""
 
+import functools
+
 import numpy as np
 import streamlit as st
 import torch
@@ -23,6 +25,7 @@ from aesm2.routing.highlights import SEED, sample
 from aesm2.routing.margins import CHOOSING, Choosing
 from aesm2.routing.trace import LayerTrace
 from app import cache, recipes, state, widgets
+from app.lens import rows as lens_rows
 from app.rows import search as row_search
 from app.widgets import Explanation
 
@@ -101,24 +104,26 @@ def charts(opened: cache.Opened, rows: cache.RowSet, position: int, of: Ledger, 
         axes = widgets.pick("Score axes", "axes", [LINEAR, LOG], LINEAR, width=150)
     told = "" if behind is None else _told(of, behind)
     key = f"{of.spec.name.replace('.', '-')}-{space}"
-    names = points_table(of)
+    names, kept_figure = points_table(of), lens_rows.drawn(opened, rows, position)
+    code = functools.partial(_code, opened, rows, position, of, drawn)
+    simplex, scores = code("simplex_figure", f", {space!r}"), code("score_figure", f", {axes!r}")
     first, second = st.columns(2, gap="medium")
     with first:
         exact = len(of.spec.gates) <= MOST_DRAWN and space == SIMPLEX
         widgets.chart(
-            simplex_figure(of, behind, stamp, space),
+            kept_figure(simplex, lambda: simplex_figure(of, behind, stamp, space)),
             f"geometry-simplex-{key}",
             _title(of, exact),
             SIMPLEX_HELP if exact else PROJECTION_HELP,
             names,
             f"Experts of layer {of.spec.name} among its gates {', '.join(of.spec.gates)}",
-            code=_code(opened, rows, position, of, drawn, "simplex_figure", f", {space!r}"),
+            code=simplex,
         )
     with second:
         widgets.chart(
-            score_figure(of, behind, stamp, axes), f"geometry-scores-{key}-{axes}",
-            "The score plane: both divergences", SCORE_HELP, names, _score_alt(of),
-            code=_code(opened, rows, position, of, drawn, "score_figure", f", {axes!r}"),
+            kept_figure(scores, lambda: score_figure(of, behind, stamp, axes)),
+            f"geometry-scores-{key}-{axes}", "The score plane: both divergences", SCORE_HELP,
+            names, _score_alt(of), code=scores,
         )  # fmt: skip
     st.caption(
         told + "▲ specific, ● shared, ◆ both, ○ not chosen."

@@ -70,8 +70,7 @@ def row_view(opened: cache.Opened, rows: cache.RowSet, doing: Interventions) -> 
     if not doing:
         interventions.example(checkpoint.layers)
     batch, index = rows.batch[position : position + 1], rows.frame.index[[position]]
-    with opened.lock:
-        before, after = traces(checkpoint.model, batch, index, doing, np.array([position]))
+    before, after = traces(checkpoint.model, batch, index, doing, np.array([position]))
     changed = swapped(batch, checkpoint.layers, doing)
     lens_door.compare(
         checkpoint, Counterfactual(before, after, changed), atlas.stamp(rows),

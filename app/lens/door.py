@@ -48,8 +48,7 @@ def section(
     )
     changes = _changes(checkpoint, frame, rows.batch.scenarios[position].tolist())
     if changes:
-        with opened.lock:
-            both = counterfactual(checkpoint, frame, changes)
+        both = counterfactual(checkpoint, frame, changes)
         own = _changed(changes, code)
         compare(checkpoint, both, stamp, own, drawn=drawn)
         if gates.there(opened):
@@ -61,9 +60,7 @@ def section(
 
 
 def _every_door(opened: cache.Opened, frame: pd.DataFrame) -> pd.DataFrame:
-    with opened.lock:
-        every = doors(opened.checkpoint, frame)
-    return doors_table(opened.checkpoint, every)
+    return doors_table(opened.checkpoint, doors(opened.checkpoint, frame))
 
 
 def doors_table(checkpoint: Checkpoint, every: pd.DataFrame) -> pd.DataFrame:

@@ -67,8 +67,7 @@ def there(opened: cache.Opened) -> bool:
 
 
 def _found(opened: cache.Opened, batch: Batch, name: Any) -> GateWeights:
-    with opened.lock:
-        return gate_weights(opened.checkpoint.model, batch, pd.Index([name]))
+    return gate_weights(opened.checkpoint.model, batch, pd.Index([name]))
 
 
 def _lines(stamp: str) -> str:

@@ -35,15 +35,16 @@ def stamp(rows: cache.RowSet) -> str:
     return row_source.stamp(rows, split=False)
 
 
-def drawn(opened: cache.Opened, rows: cache.RowSet, position: int) -> cache.Draw:
-    """Return what draws the figures of one row, each once for its script.
+def drawn(opened: cache.Opened, rows: cache.RowSet, position: int | None = None) -> cache.Draw:
+    """Return what draws the figures of one row, or of all where None, each once for its script.
 
     Two rows of a source may have one name, so a script alone does not tell them apart. Figures of
     uploaded rows are not kept: nothing of an upload outlives its session.
     """
     if rows.id.startswith(upload.PREFIX):
         return cache.anew
-    return functools.partial(cache.drawn, opened, f"{rows.id} at {position}")
+    of = rows.id if position is None else f"{rows.id} at {position}"
+    return functools.partial(cache.drawn, opened, of)
 
 
 def told(opened: cache.Opened, rows: cache.RowSet, key: str, build: Callable[[], Found]) -> Found:
@@ -58,8 +59,7 @@ def trace(opened: cache.Opened, rows: cache.RowSet, position: int) -> RoutingTra
 
     def build() -> RoutingTrace:
         one = slice(position, position + 1)
-        with opened.lock:
-            return answer(opened.checkpoint, rows.batch[one], rows.frame.index[one])
+        return answer(opened.checkpoint, rows.batch[one], rows.frame.index[one])
 
     return told(opened, rows, f"trace of {position}", build)
 
@@ -93,8 +93,7 @@ def overview(
     A prediction is missing where the task does not exist in the row's scenario.
     """
     described, batch = opened.checkpoint.description, rows.batch[torch.from_numpy(positions)]
-    with opened.lock:
-        predicted = probabilities(opened.checkpoint.model, batch)
+    predicted = probabilities(opened.checkpoint.model, batch)
     predicted[~tasks_exist(described, batch.scenarios.numpy())] = np.nan
     table = row_table.identity(rows, described, positions)
     for number, task in enumerate(described.task):

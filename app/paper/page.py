@@ -60,9 +60,10 @@ def audited(opened: cache.Opened) -> Audited | None:
         st.info("No row is chosen, so none is audited: open “Choose the row”.",
                 icon=":material/search_off:")  # fmt: skip
         return None
-    index = rows.frame.index[[position]]
-    with opened.lock:
-        found = audit(opened.checkpoint, rows.batch[position : position + 1], index)
+    one, index = rows.batch[position : position + 1], rows.frame.index[[position]]
+    found = lens_rows.told(
+        opened, rows, f"audit of {position}", lambda: audit(opened.checkpoint, one, index)
+    )
     return Audited(found, rows, position, str(index[0]))
 
 
@@ -92,11 +93,11 @@ def result(opened: cache.Opened, of: Audited) -> None:
     )  # fmt: skip
     widgets.csv(lines, "audit", f"{stamp}; row {of.name}; checkpoint {opened.checkpoint.hash[:12]}")
     findings = found.frame()
-    code = CODE.format(at=of.position, end=of.position + 1, stamp=stamp)
-    widgets.chart(
-        audit_figure(findings, stamp), "audit", "How close audit and model are", CHART, findings,
-        audit_words(findings), code=recipes.script(opened, of.rows, code),
-    )  # fmt: skip
+    code = recipes.script(
+        opened, of.rows, CODE.format(at=of.position, end=of.position + 1, stamp=stamp)
+    )
+    widgets.chart(audit_figure(findings, stamp), "audit", "How close audit and model are", CHART,
+                  findings, audit_words(findings), code=code)  # fmt: skip
 
 
 def verdict(found: Audit) -> None:

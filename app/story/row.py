@@ -41,8 +41,7 @@ def choice_step(of: Source) -> Step:
     found = cache.highlights(opened, rows, of.task)
     position = found.decisive.position if found.decisive else 0
     batch, index = rows.batch[position : position + 1], rows.frame.index[[position]]
-    with opened.lock:
-        trace = answer(checkpoint, batch, index)
+    trace = answer(checkpoint, batch, index)
     titles = titles_of(of)
     shown = columns(trace, 0, range(len(titles)), titles)
     layer = found.decisive.layer if found.decisive else checkpoint.layers[0].name
@@ -71,8 +70,7 @@ def through_step(of: Source) -> Step:
     position = found.decisive.position if found.decisive else 0
     frame = rows.frame.iloc[[position]]
     level = first_level(of)
-    with opened.lock:
-        every = doors(checkpoint, frame)
+    every = doors(checkpoint, frame)
     every = every[every["level"] == level].reset_index(drop=True)
     other = words.other_door(every, of.task_name)
     if other is None:
@@ -100,8 +98,7 @@ def _other(
 ) -> tuple[list[str], Chart]:
     """Draw the experts of a row through another door; the words say which enter and leave."""
     checkpoint, titles = of.opened.checkpoint, titles_of(of)
-    with of.opened.lock:
-        both = counterfactual(checkpoint, frame, Changes(to))
+    both = counterfactual(checkpoint, frame, Changes(to))
     old, new = (columns(t, 0, range(len(titles)), titles) for t in (both.before, both.after))
     said = words.moved_words(differences(both.before, both.after))
     layer = next(spec.name for spec in checkpoint.layers)
