@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.plots.style import DIVERGING, Role, finish, narrow
+from aesm2.plots.style import DIVERGING, Role, finish, headed, line_at, narrow
 from aesm2.plots.utilisation import colour_axis
 from aesm2.routing.alignment import NONE, Alignment
 from aesm2.routing.shares import ROLES
@@ -31,12 +31,12 @@ def similarity_figure(found: Alignment, names: tuple[str, str], stamp: str) -> g
         hovertemplate="expert %{y} of " + names[0] + "<br>expert %{customdata} of " + names[1]
         + "<br>similarity %{z:.3f}<extra></extra>",
     ))  # fmt: skip
-    for own, theirs in zip(*found.pairs, strict=True):
-        at = order.index(int(theirs))
-        figure.add_shape(
-            type="rect", x0=at - 0.5, x1=at + 0.5, y0=own - 0.5, y1=own + 0.5, name="matched",
-            line={"color": "#EE3377", "width": 2.5},
-        )  # fmt: skip
+    pairs = [(own, order.index(int(theirs))) for own, theirs in zip(*found.pairs, strict=True)]
+    figure.layout.shapes = [
+        {"type": "rect", "x0": at - 0.5, "x1": at + 0.5, "y0": own - 0.5, "y1": own + 0.5,
+         "name": "matched", "line": {"color": "#EE3377", "width": 2.5}}
+        for own, at in pairs
+    ]  # fmt: skip
     figure.update_xaxes(
         title=f"expert of {names[1]}", title_standoff=4, tickvals=list(range(len(order))),
         ticktext=[str(k) for k in order], fixedrange=True, showgrid=False, zeroline=False,
@@ -90,7 +90,7 @@ def use_figure(
     figure.update_xaxes(type="category", showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(automargin=True, showgrid=False, zeroline=False, fixedrange=True)
     figure.update_xaxes(title="expert ↔ counterpart", title_standoff=4, row=2, col=1)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    headed(figure, x=0, xanchor="left")
     figure.update_layout(coloraxis=bar, dragmode=False)
     return narrow(finish(figure, stamp, 236 + 52 * len(labels), top=78, bottom=84))
 
@@ -137,7 +137,7 @@ def change_figure(difference: np.ndarray, stamp: str) -> go.Figure:
         hovertemplate="%{customdata[0]:+.2f} to %{customdata[1]:+.2f} points: %{y:,} rows"
         "<extra></extra>",
     ))  # fmt: skip
-    figure.add_vline(0, line={"width": 1, "color": "#888888", "dash": "dot"})
+    figure.layout.shapes = [line_at(0, line={"width": 1, "color": "#888888", "dash": "dot"})]
     figure.update_xaxes(title="difference of probability, percentage points", title_standoff=4,
                         fixedrange=True, zeroline=False, nticks=7)  # fmt: skip
     figure.update_yaxes(title="rows", type="log", fixedrange=True, dtick=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from aesm2.config import (
     per_level,
 )
 from aesm2.data.description import Description, Task
-from aesm2.plots.style import Role, finish
+from aesm2.plots.style import Role, finish, restamp
 
 StageKind = Literal["embedding", "scenario", "task", "hidden", "towers", "chain"]
 LINE_PX = 58
@@ -106,20 +106,21 @@ def architecture_figure(shown: Sequence[Stage], current: str, stamp: str) -> go.
     The points of a layer that selects experts carry its name as customdata, for clicks.
     """
     figure = go.Figure()
+    boxes: list[dict[str, Any]] = []
     for line, stage in enumerate(shown):
         mine = stage.selects and stage.name == current
-        figure.add_shape(
-            type="rect", x0=0, x1=1, y0=line - 0.4, y1=line + 0.4, layer="below",
-            fillcolor=HIGHLIGHT if mine else "#888888", opacity=0.16 if mine else 0.07,
-            line={"width": 0},
-        )  # fmt: skip
+        box = {"type": "rect", "x0": 0, "x1": 1, "y0": line - 0.4, "y1": line + 0.4}
+        boxes.append({
+            **box, "layer": "below", "fillcolor": HIGHLIGHT if mine else "#888888",
+            "opacity": 0.16 if mine else 0.07, "line": {"width": 0},
+        })  # fmt: skip
         if mine:
-            figure.add_shape(
-                type="rect", x0=0, x1=1, y0=line - 0.4, y1=line + 0.4, name="current",
-                line={"color": HIGHLIGHT, "width": 2},
-            )  # fmt: skip
-        if line:
-            figure.add_annotation(x=0.5, y=line - 0.5, text="▼", showarrow=False, opacity=0.5)
+            boxes.append({**box, "name": "current", "line": {"color": HIGHLIGHT, "width": 2}})
+    figure.layout.shapes = boxes
+    figure.layout.annotations = [
+        {"x": 0.5, "y": line - 0.5, "text": "▼", "showarrow": False, "opacity": 0.5}
+        for line in range(1, len(shown))
+    ]
     for line, stage in enumerate(shown):
         for trace in _traces(line, stage):
             figure.add_trace(trace)
@@ -127,8 +128,7 @@ def architecture_figure(shown: Sequence[Stage], current: str, stamp: str) -> go.
     figure.update_yaxes(range=[len(shown) - 0.5, -0.5], visible=False, fixedrange=True)
     figure.update_layout(showlegend=False, dragmode=False, hovermode="closest")
     drawn = finish(figure, stamp, 70 + LINE_PX * len(shown))
-    drawn.update_annotations(selector={"name": "provenance"}, yshift=-14)
-    return drawn.update_layout(margin={"t": 8, "l": 0, "r": 0})
+    return restamp(drawn, yshift=-14).update_layout(margin={"t": 8, "l": 0, "r": 0})
 
 
 def _layers(model: StackedConfig, description: Description) -> list[Stage]:

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from aesm2.attribution import METHODS, Attribution
-from aesm2.plots.style import PLAIN, finish, narrow, scenario_colour
+from aesm2.plots.style import PLAIN, finish, line_at, narrow, scenario_colour
 
 RAISES, LOWERS = "#4393C3", "#D6604D"  # as in the gate matrix: blue is high, red is low
 MOST, MOST_MEANS, LETTERS = 20, 10, 30  # bars, features with means, letters of a label
@@ -64,7 +64,7 @@ def attribution_figure(
             hoverinfo="text",
         )
     )  # fmt: skip
-    figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
+    figure.layout.shapes = [line_at(0, line={"width": 1.5, "color": "#888888"})]
     figure.update_xaxes(
         title=UNITS[found.unit], range=_room(np.array(sizes)), title_standoff=4, tickangle=0,
         nticks=5, fixedrange=True, zeroline=False,
@@ -101,9 +101,11 @@ def means_figure(
         own = block.set_index("feature").loc[features].reset_index()
         shift = (place - (len(groups) - 1) / 2) / (len(groups) + 0.5)
         figure.add_trace(_marks(own, measure, scenarios, place == 0, shift))
-    figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
-    for place in range(1, len(features)):  # marks between two lines are of one feature
-        figure.add_hline(place - 0.5, line={"width": 0.5, "color": "#888888"}, opacity=0.5)
+    thin = {"width": 0.5, "color": "#888888"}
+    figure.layout.shapes = [
+        line_at(0, line={"width": 1.5, "color": "#888888"}),
+        *(line_at(y=place - 0.5, line=thin, opacity=0.5) for place in range(1, len(features))),
+    ]  # marks between two lines are of one feature
     figure.update_xaxes(
         title=f"{MEASURES[measure]}, {UNITS[unit]}", title_standoff=4, fixedrange=True,
         zeroline=False, nticks=6, rangemode="tozero",

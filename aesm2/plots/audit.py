@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from aesm2.audit.catalogue import EQUATIONS
 from aesm2.audit.findings import TOLERANCE, TOLERANCE_TEXT
-from aesm2.plots.style import AHEAD, BEHIND, finish, narrow
+from aesm2.plots.style import AHEAD, BEHIND, finish, line_at, narrow
 
 LEAST, MOST = 1e-12, 1e3  # drawn; what is equal stands at the least, infinities at the most
 
@@ -28,11 +28,12 @@ def audit_figure(findings: pd.DataFrame, stamp: str) -> go.Figure:
             text=[_told(line) for line in own.to_dict("records")],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-    figure.add_hline(TOLERANCE, line={"color": BEHIND, "dash": "dash", "width": 1})
-    figure.add_annotation(
-        x=0.3, y=np.log10(TOLERANCE), yshift=9, text=f"tolerance {TOLERANCE_TEXT}", showarrow=False,
-        xanchor="left", font={"size": 11}, name="tolerance",
-    )  # fmt: skip
+    dashed = {"color": BEHIND, "dash": "dash", "width": 1}
+    figure.layout.shapes = [line_at(y=TOLERANCE, line=dashed)]
+    figure.layout.annotations = [
+        {"x": 0.3, "y": np.log10(TOLERANCE), "yshift": 9, "text": f"tolerance {TOLERANCE_TEXT}",
+         "showarrow": False, "xanchor": "left", "font": {"size": 11}, "name": "tolerance"}
+    ]  # fmt: skip
     numbers = [equation.number for equation in EQUATIONS]
     figure.update_xaxes(
         title="equation", tickvals=numbers, range=[0.3, len(numbers) + 0.7], showgrid=False

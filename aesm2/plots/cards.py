@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from aesm2.data.drift import Drift
-from aesm2.plots.style import DIVERGING, Role, finish, narrow
+from aesm2.plots.style import DIVERGING, Role, finish, headed, line_at, narrow
 from aesm2.plots.utilisation import colour_axis
 from aesm2.routing.cards import ROLE_NAMES, Cards
 from aesm2.routing.findings import scenario_label
@@ -54,7 +54,7 @@ def gallery_figure(found: Cards, chosen: int, stamp: str) -> go.Figure:
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["0", "50", "100 %"],
                         fixedrange=True, zeroline=False)  # fmt: skip
     figure.update_yaxes(autorange="reversed", fixedrange=True, automargin=True, type="category")
-    figure.update_annotations(font_size=12)
+    headed(figure, 12)
     figure.update_layout(barmode="stack", bargap=0.15, dragmode=False, clickmode="event+select")
     figure = narrow(finish(figure, stamp, total + 138, top=78, bottom=60))
     return figure.update_layout(legend={"yref": "container", "y": 1, "yanchor": "top"})
@@ -123,7 +123,7 @@ def lift_figure(table: pd.DataFrame, stamp: str) -> go.Figure:
         marker={"size": 10, "color": PLAIN,
                 "symbol": ["circle-open" if own else "circle" for own in inside]},
     ))  # fmt: skip
-    figure.add_vline(1, line={"width": 1.5, "color": "#999999", "dash": "dot"})
+    figure.layout.shapes = [line_at(1, line={"width": 1.5, "color": "#999999", "dash": "dot"})]
     figure.update_xaxes(title="lift (1: as common as everywhere)", title_standoff=4,
                         rangemode="tozero", fixedrange=True, nticks=6)  # fmt: skip
     pairs = zip(table["value"], table["rows"], strict=True)
@@ -182,7 +182,8 @@ def history_figure(history: pd.DataFrame, kept: int, stamp: str) -> go.Figure:
             marker={"symbol": role.symbol, "size": 8},
             hovertemplate="step %{x}: %{y:.1%}<extra>" + role.value + "</extra>",
         ))  # fmt: skip
-    figure.add_vline(kept, line={"width": 1.5, "color": "#888888", "dash": "dot"}, name="kept")
+    dotted = {"width": 1.5, "color": "#888888", "dash": "dot"}
+    figure.layout.shapes = [line_at(kept, line=dotted, name="kept")]
     figure.update_xaxes(title="optimizer step (dotted: weights kept)",
                         title_standoff=4, fixedrange=True)  # fmt: skip
     figure.update_yaxes(title="share of rows", tickformat=".0%", range=[-0.03, 1.03],

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 from scipy.cluster.hierarchy import dendrogram
 
 from aesm2.errors import InputError
-from aesm2.plots.style import finish
+from aesm2.plots.style import finish, restamp
 from aesm2.plots.utilisation import colour_axis
 from aesm2.routing.distance import FEW, Distances
 from aesm2.routing.findings import scenario_label
@@ -54,9 +54,7 @@ def distance_figure(found: Distances, stamp: str) -> go.Figure:
         showlegend=False, dragmode=False,
     )  # fmt: skip
     finish(figure, stamp, TREE_PX + CELL_PX * count + 210)
-    return figure.update_layout(margin={"t": 84, "b": 110}).update_annotations(
-        selector={"name": "provenance"}, yshift=-88
-    )
+    return restamp(figure.update_layout(margin={"t": 84, "b": 110}), yshift=-88)
 
 
 def distance_table(found: Distances) -> pd.DataFrame:

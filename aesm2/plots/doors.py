@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from aesm2.plots.style import finish, narrow, scenario_colour
+from aesm2.plots.style import finish, line_at, narrow, scenario_colour
 from aesm2.routing.findings import scenario_label
 
 LINE_PX = 46
@@ -39,11 +39,8 @@ def doors_figure(doors: pd.DataFrame, task: str, title: str, stamp: str) -> go.F
     )  # fmt: skip
     figure = go.Figure(marks)
     if own.any() and not gone[own].any():
-        figure.add_vline(
-            float(value[own][0]),
-            line={"dash": "dot", "width": 1.5, "color": "#888888"},
-            layer="below",
-        )
+        dotted = {"dash": "dot", "width": 1.5, "color": "#888888"}
+        figure.layout.shapes = [line_at(float(value[own][0]), line=dotted, layer="below")]
     most = float(np.nanmax(value, initial=0.0)) or 1.0
     figure.update_xaxes(
         title=f"{title}, predicted, %", title_standoff=4, range=[-0.04 * most, 1.12 * most],

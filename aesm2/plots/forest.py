@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from aesm2.evidence.standings import LEVEL, variant_title
-from aesm2.plots.style import AHEAD, BEHIND, finish, narrow
+from aesm2.plots.style import AHEAD, BEHIND, finish, line_at, narrow
 
 LINE_PX = 26
 
@@ -54,7 +54,7 @@ def forest_figure(lines: pd.DataFrame, reference: str, size: str, stamp: str) ->
         hovertext=[_told(line) for line in lines.to_dict("records")], hoverinfo="text",
     )  # fmt: skip
     figure = go.Figure(dots)
-    figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
+    figure.layout.shapes = [line_at(0, line={"width": 1.5, "color": "#888888"})]
     figure.update_xaxes(
         title=f"{reference} minus model, AUC × 100 (points)<br>{size}", title_standoff=4,
         fixedrange=True, zeroline=False, nticks=7,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from aesm2.data.scenarios import OVERALL
 from aesm2.evidence.impact import LISTS, number, signed
-from aesm2.plots.style import AHEAD, BEHIND, PLAIN, finish, narrow
+from aesm2.plots.style import AHEAD, BEHIND, PLAIN, finish, line_at, narrow
 
 LINE_PX = 40
 
@@ -48,7 +48,7 @@ def impact_figure(lines: pd.DataFrame, measure: str, stamp: str) -> go.Figure:
         hovertext=hover, hoverinfo="text",
     )  # fmt: skip
     figure = go.Figure([marks, ceiling])
-    figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
+    figure.layout.shapes = [line_at(0, line={"width": 1.5, "color": "#888888"})]
     figure.update_xaxes(
         title=f"extra {measure} per {LISTS:,} result lists", title_standoff=4, nticks=5,
         fixedrange=True, zeroline=False,

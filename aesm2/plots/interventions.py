@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.plots.style import AHEAD, BEHIND, DIVERGING, SEQUENTIAL, finish, narrow
+from aesm2.plots.style import AHEAD, BEHIND, DIVERGING, SEQUENTIAL, finish, headed, line_at, narrow
 from aesm2.routing.causal_words import signed
 from aesm2.routing.findings import scenario_label
 
@@ -54,7 +54,7 @@ def importance_figure(cells: pd.DataFrame, task: str, measure: Measure, stamp: s
     )  # fmt: skip
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True, ticks="")
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    headed(figure, x=0, xanchor="left")
     known = np.abs(FACTORS[measure] * own[f"{measure}_change"].to_numpy(np.float64))
     most = float(np.nanmax(known, initial=0.0)) or 1.0
     figure.update_layout(
@@ -97,7 +97,7 @@ def change_figure(measures: pd.DataFrame, task: str, measure: Measure, stamp: st
         hovertext=[_told(line, measure) for line in own.to_dict("records")], hoverinfo="text",
     )  # fmt: skip
     figure = go.Figure(dots)
-    figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
+    figure.layout.shapes = [line_at(0, line={"width": 1.5, "color": "#888888"})]
     figure.update_xaxes(
         title=f"{UNITS[measure]}, 95 %", title_standoff=4, fixedrange=True, zeroline=False,
         nticks=7,

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from aesm2.data.description import Description
 from aesm2.data.scenarios import OVERALL, PATH, SEPARATOR
-from aesm2.plots.style import finish, scenario_colour
+from aesm2.plots.style import finish, restamp, scenario_colour
 
 NEUTRAL = "#777777"  # all rows: no scenario's colour
 UNDEFINED, UNLABELLED = "undefined", "no labels here"
@@ -74,9 +74,7 @@ def metrics_figure(lines: pd.DataFrame, description: Description, stamp: str) ->
                         ticktext=ticks, automargin=True)  # fmt: skip
     figure.update_layout(showlegend=False)
     drawn = finish(figure, stamp, 120 + LINE_PX * len(places))
-    return drawn.update_layout(margin={"b": 64}).update_annotations(
-        selector={"name": "provenance"}, yshift=-48
-    )
+    return restamp(drawn.update_layout(margin={"b": 64}), yshift=-48)
 
 
 def comparison_table(evaluations: Mapping[str, pd.DataFrame], split: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from aesm2.data.scenarios import OVERALL, PATH
-from aesm2.plots.style import Role, finish, narrow
+from aesm2.plots.style import Role, finish, headed, narrow
 from aesm2.plots.utilisation import LINE_PX, PANEL_PX, colour_axis
 from aesm2.routing.findings import scenario_label
 from aesm2.routing.gates import GateMeans, LayerGates, MixtureSpec, owner_names
@@ -107,7 +107,7 @@ def mixtures_figure(shown: Sequence[Panel], stamp: str) -> go.Figure:
     figure.update_xaxes(title="expert", title_standoff=2, row=len(shown), col=1)
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    headed(figure, x=0, xanchor="left")
     parting = [line for number, panel in enumerate(shown, 1) for line in _parting(panel, number)]
     figure.update_layout(
         coloraxis=colour_axis(1.0, ".1~f"), dragmode=False, showlegend=False, shapes=parting
@@ -163,7 +163,7 @@ def bars_figure(layers: Sequence[LayerGates], row: int, task: int, stamp: str) -
     figure.update_xaxes(title="expert", title_standoff=2, row=len(chosen), col=1)
     figure.update_xaxes(showgrid=False, fixedrange=True)
     figure.update_yaxes(range=[0, 1.18], tickvals=[0, 0.5, 1], fixedrange=True, zeroline=False)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    headed(figure, x=0, xanchor="left")
     figure.update_layout(dragmode=False, showlegend=False, bargap=0.35)
     return _finished(figure, stamp, BARS_PX * len(chosen) + 36 + FOOT_PX, top=36)
 

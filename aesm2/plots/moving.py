@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.plots.style import finish, narrow
+from aesm2.plots.style import finish, headed, narrow
 from aesm2.plots.utilisation import LINE_PX, PANEL_PX, Panel, colour_axis
 from aesm2.routing.shares import LayerShares, RoleName
 
@@ -38,7 +38,7 @@ def moving_figure(snapshots: Sequence[tuple[int, LayerShares]], stamp: str) -> g
         )  # fmt: skip
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    headed(figure, x=0, xanchor="left")
     figure.frames = [
         go.Frame(name=str(step), data=[_heatmap(panel) for panel in panels],
                  traces=list(range(len(panels))))

@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from aesm2.data.scenarios import OVERALL
-from aesm2.plots.style import AHEAD, BEHIND, finish, narrow
+from aesm2.plots.style import AHEAD, BEHIND, finish, line_at, narrow
 from aesm2.routing.findings import scenario_label
 
 LINE_PX = 28
@@ -41,7 +41,7 @@ def paired_figure(lines: pd.DataFrame, title: str, stamp: str) -> go.Figure:
                  "thickness": 1.5, "width": 3, "color": "#888888"},
         hovertext=_told(lines), hoverinfo="text",
     ))  # fmt: skip
-    figure.add_vline(0, line={"width": 1.5, "color": "#888888"})
+    figure.layout.shapes = [line_at(0, line={"width": 1.5, "color": "#888888"})]
     figure.update_xaxes(title=title, title_standoff=4, fixedrange=True, zeroline=False, nticks=6)
     figure.update_yaxes(
         range=[len(lines) - 0.5, -0.5], tickvals=list(range(len(lines))), ticktext=labels(lines),

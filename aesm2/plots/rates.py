@@ -12,7 +12,7 @@ from aesm2.data.description import Description
 from aesm2.data.scenarios import OVERALL, PATH, SEPARATOR
 from aesm2.data.worth import Worth, worth_table
 from aesm2.plots.data import task_titles
-from aesm2.plots.style import finish, narrow, scenario_colour
+from aesm2.plots.style import finish, line_at, narrow, scenario_colour
 from aesm2.routing.findings import scenario_label
 
 MOST = 24  # scenarios drawn: those with most impressions
@@ -80,7 +80,8 @@ def panel_figure(panel: Panel, description: Description, stamp: str) -> go.Figur
     lines, figure = panel.lines, go.Figure(_dots(panel, description))
     every = float(lines["value"].iloc[0])
     if every > 0:
-        figure.add_vline(every, line={"dash": "dot", "width": 1.5, "color": NEUTRAL})
+        dotted = {"dash": "dot", "width": 1.5, "color": NEUTRAL}
+        figure.layout.shapes = [line_at(every, line=dotted)]
     figure.update_xaxes(
         title=f"{panel.axis}{', logarithmic' * panel.logarithmic}",
         title_standoff=4,

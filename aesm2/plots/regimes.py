@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from aesm2.evidence.regimes import FACTORS, once
 from aesm2.evidence.standings import variant_title
-from aesm2.plots.style import finish, narrow, scenario_colour
+from aesm2.plots.style import finish, headed, narrow, scenario_colour
 
 COLUMNS = 2
 PANEL_PX = 230
@@ -44,7 +44,7 @@ def regimes_figure(leads: pd.DataFrame, measure: str, stamp: str) -> go.Figure:
         )  # fmt: skip
     figure.update_yaxes(fixedrange=True, zeroline=True, zerolinewidth=1.5, zerolinecolor="#888888")
     figure.update_yaxes(title=f"lead, {measure}", title_standoff=4, col=1)
-    figure.update_annotations(font={"size": 13})
+    headed(figure)
     figure.update_layout(dragmode=False)
     finished = narrow(finish(figure, stamp, 90 + PANEL_PX * rows, top=70, bottom=80))
     return finished.update_layout(legend={"y": 1 + 44 / (PANEL_PX * rows)})

@@ -77,12 +77,12 @@ def alluvial_figure(roles: pd.DataFrame, stamp: str) -> go.Figure:
             "hovertemplate": "%{customdata}<extra></extra>",
         },
     ))  # fmt: skip
-    for moment, step in enumerate(chosen):
-        figure.add_annotation(
-            x=moment / last, y=1.04, xref="paper", yref="paper", text=f"step {step:,}",
-            showarrow=False, yanchor="bottom", font_size=11,
-            xanchor="left" if moment == 0 else "right" if moment == last else "center",
-        )  # fmt: skip
+    figure.layout.annotations = [
+        {"x": moment / last, "y": 1.04, "xref": "paper", "yref": "paper", "text": f"step {step:,}",
+         "showarrow": False, "yanchor": "bottom", "font": {"size": 11},
+         "xanchor": "left" if moment == 0 else "right" if moment == last else "center"}
+        for moment, step in enumerate(chosen)
+    ]  # fmt: skip
     return narrow(finish(figure, stamp, 340, top=48, bottom=64))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from aesm2.plots.style import finish, narrow
+from aesm2.plots.style import finish, headed, narrow
 from aesm2.plots.utilisation import colour_axis
 from aesm2.routing.drift import LayerDrift, RoutingDrift
 from aesm2.routing.findings import scenario_label
@@ -55,7 +55,7 @@ def drift_figure(
         )  # fmt: skip
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    headed(figure, x=0, xanchor="left")
     cells = np.concatenate([own.divergence.ravel() for own in found.layers])
     top = max(float(np.nanmax(cells, initial=0.0)), 1e-6)
     figure.update_layout(

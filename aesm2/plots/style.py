@@ -1,7 +1,9 @@
 """The look that all figures share: role colours and shapes, scales, the provenance stamp."""
 
 import textwrap
+from collections.abc import Callable, Mapping
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -102,24 +104,57 @@ def finish(
         "yshift": -(bottom - STAMP_PX), "xanchor": "right", "yanchor": "top", "showarrow": False,
         "font": {"size": 10}, "opacity": 0.7,
     }  # fmt: skip
-    return figure.update_layout(  # at once: plotly checks every change, which takes its time
+    figure.update_layout(  # at once: plotly checks every change, which takes its time
         height=height,
         margin={"l": 8, "r": 8, "t": top, "b": bottom},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hoverlabel={"align": "left"},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-        annotations=[*figure.layout.annotations, stamped],
     )
+    figure.layout.annotations = [*figure.layout.annotations, stamped]
+    return figure
 
 
 def narrow(figure: go.Figure, characters: int = 56) -> go.Figure:
     """Break the stamp of a finished figure into lines, for charts beside each other; return it."""
     lines = "<br>".join(textwrap.wrap(stamp_of(figure), characters))
-    return figure.update_annotations(
-        selector={"name": "provenance"}, text=lines, align="right", yanchor="bottom",
-        yshift=-figure.layout.margin.b,
-    )  # fmt: skip
+    return restamp(
+        figure, text=lines, align="right", yanchor="bottom", yshift=-figure.layout.margin.b
+    )
+
+
+def restamp(figure: go.Figure, **changes: Any) -> go.Figure:
+    """Change the stamp of a finished figure, by names of `go.layout.Annotation`; return it."""
+    return _annotated(figure, changes, lambda own: own.name == "provenance")
+
+
+def headed(figure: go.Figure, size: int = 13, **changes: Any) -> go.Figure:
+    """Give the headings of subplots their size; changes: see `restamp`. Return the figure."""
+    return _annotated(figure, {"font": {"size": size}, **changes}, lambda _: True)
+
+
+def _annotated(
+    figure: go.Figure, changes: Mapping[str, Any], which: Callable[[Any], bool]
+) -> go.Figure:
+    """Change annotations all at once: plotly compares each with all others, one by one."""
+    figure.layout.annotations = [
+        own.to_plotly_json() | (changes if which(own) else {}) for own in figure.layout.annotations
+    ]
+    return figure
+
+
+def line_at(x: float | None = None, y: float | None = None, **more: Any) -> dict[str, Any]:
+    """Return a line through the whole of a plot, upright at x or level at y, for `shapes`.
+
+    more: as of `go.layout.Shape`. Figures take all their shapes at once, for each one added alone
+    is compared with all others.
+    """
+    if x is not None:
+        return {"type": "line", "x0": x, "x1": x, "xref": "x", "y0": 0, "y1": 1,
+                "yref": "y domain", **more}  # fmt: skip
+    return {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": y, "y1": y, "yref": "y",
+            **more}  # fmt: skip
 
 
 def stamp_of(figure: go.Figure) -> str:

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from aesm2.data.description import Description
 from aesm2.data.scenarios import OVERALL
-from aesm2.plots.style import Role, finish, scenario_colour
+from aesm2.plots.style import Role, finish, headed, restamp, scenario_colour
 
 Axis = Literal["step", "seconds"]
 Frames = Mapping[str, pd.DataFrame]
@@ -116,7 +116,7 @@ def divergence_figure(runs: Frames, x: Axis, stamp: str) -> go.Figure:
             figure.update_yaxes(range=[0, top], row=row)
             figure.update_yaxes(title="nats", row=row, col=1)
     figure.update_xaxes(title=AXES[x], row=rows)
-    figure.update_annotations(font_size=13)
+    headed(figure)
     return _finished(figure, stamp, 110 + 190 * rows)
 
 
@@ -213,7 +213,7 @@ def _scenario_colour(description: Description, scope: str, scenario: str) -> str
 def _finished(figure: go.Figure, stamp: str, height: int) -> go.Figure:
     """Finish a figure with its legend below, so that long run names have room."""
     drawn = finish(figure, stamp, height)
-    drawn.update_annotations(selector={"name": "provenance"}, y=1, yshift=20, yanchor="bottom")
+    restamp(drawn, y=1, yshift=20, yanchor="bottom")
     legend = {"orientation": "h", "yanchor": "top", "y": 0, "yref": "paper", "x": 0}
     return drawn.update_layout(
         margin={"t": 48, "b": 100}, legend=legend | {"y": -0.16 * 420 / height}

@@ -37,13 +37,12 @@ def transfer_figure(
         )
     )  # fmt: skip
     _undefined(figure, z)
-    for row, name in enumerate(trains):
-        if name in tests:
-            column = tests.index(name)
-            figure.add_shape(
-                type="rect", x0=column - 0.48, x1=column + 0.48, y0=row - 0.48, y1=row + 0.48,
-                line={"color": "#EE3377", "width": 2},
-            )  # fmt: skip
+    own_cells = [(row, tests.index(name)) for row, name in enumerate(trains) if name in tests]
+    figure.layout.shapes = [
+        {"type": "rect", "x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.48,
+         "y1": row + 0.48, "line": {"color": "#EE3377", "width": 2}}
+        for row, column in own_cells
+    ]  # fmt: skip
     sizes = own.drop_duplicates("test").set_index("test")
     ticks = [f"{name}<br>{_size(sizes.loc[name])}" for name in tests]
     figure.update_xaxes(

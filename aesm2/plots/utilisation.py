@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from aesm2.data.scenarios import OVERALL, PATH
-from aesm2.plots.style import SEQUENTIAL, Role, finish
+from aesm2.plots.style import SEQUENTIAL, Role, finish, headed
 from aesm2.routing.findings import scenario_label
 from aesm2.routing.shares import LayerShares, RoleName, Value
 
@@ -121,7 +121,7 @@ def utilisation_figure(shown: Sequence[Panel], stamp: str) -> go.Figure:
     figure.update_xaxes(title="expert", title_standoff=2, row=len(shown), col=1)
     figure.update_xaxes(showgrid=False, zeroline=False, fixedrange=True)
     figure.update_yaxes(showgrid=False, zeroline=False, fixedrange=True)
-    figure.update_annotations(x=0, xanchor="left", font_size=13)
+    headed(figure, x=0, xanchor="left")
     value = shown[0].value
     top = 1.0 if value != "count" else max(1.0, *(float(panel.cells.max()) for panel in shown))
     figure.update_layout(
