@@ -1,4 +1,4 @@
-"""Which device to compute on."""
+"""Which device to compute on, and how its smallest numbers are taken."""
 
 import torch
 
@@ -26,3 +26,18 @@ def resolve_device(name: str) -> torch.device:
 def device_label(device: torch.device) -> str:
     """Name a device for people: the GPU's product name, or "CPU"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def flush_subnormals(flush: bool = True) -> None:
+    """Take numbers below 1.2e-38 as 0 in this thread and in those it starts from now on.
+
+    A processor takes up to a hundred times as long for them, and L2 leaves many in a model that was
+    trained for long. Results of float32 differ by less than that number. For whoever starts a
+    process, before it computes: torch's own threads keep what was set when they began.
+    """
+    torch.set_flush_denormal(flush)
+
+
+def flushes_subnormals() -> bool:
+    """Whether this thread takes numbers below 1.2e-38 as 0."""
+    return float(torch.full((), torch.finfo(torch.float32).tiny) / 2) == 0

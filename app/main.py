@@ -4,10 +4,12 @@ from typing import Literal
 
 import streamlit as st
 
+from aesm2.device import flush_subnormals
 from app import cache, log, state, widgets
 from app.people import login, who
 from app.story import page as story
 
+flush_subnormals()  # every run has a thread of its own
 st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
 log.settle()
 cache.settle_imports()

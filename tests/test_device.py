@@ -1,9 +1,16 @@
 """Which device is computed on, and what is said where it is not there."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
-from aesm2.device import device_label, resolve_device
+from aesm2.device import (
+    device_label,
+    flush_subnormals,
+    flushes_subnormals,
+    resolve_device,
+)
 from aesm2.errors import InputError
 
 
@@ -55,3 +62,22 @@ def test_a_card_that_is_not_there_is_refused(cards: int, name: str) -> None:
 @pytest.mark.parametrize("name", ["gpu", "", "CUDA", "cuda:", "cuda:x", "cuda:-1", "mps", "meta"])
 def test_any_other_name_is_refused(cards: int, name: str) -> None:
     assert refused(name) == f"device '{name}' is none of auto, cpu, cuda, cuda:N"
+
+
+def test_the_smallest_numbers_are_flushed_in_a_thread_and_those_it_starts() -> None:
+    tiny = torch.full((3,), torch.finfo(torch.float32).tiny)
+
+    def halves() -> tuple[bool, float]:
+        return flushes_subnormals(), float((tiny / 2).sum() * 2**20)
+
+    def flushed() -> tuple[tuple[bool, float], tuple[bool, float]]:
+        flush_subnormals()
+        with ThreadPoolExecutor(1) as inner:
+            return halves(), inner.submit(halves).result()
+
+    assert halves()[0] is False
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(flushed).result() == ((True, 0.0), (True, 0.0))
+        threads.submit(flush_subnormals, False).result()
+        assert threads.submit(halves).result() == (False, pytest.approx(1.5 * 2**20 * tiny[0]))
+    assert halves() == (False, pytest.approx(1.5 * 2**20 * tiny[0]))

@@ -29,6 +29,7 @@ import torch
 from tqdm import tqdm
 
 from aesm2.config import Config
+from aesm2.device import flush_subnormals, flushes_subnormals
 from aesm2.evidence.measures import measures
 from aesm2.evidence.rows import Rows, load_rows, save_rows
 from aesm2.files import read_json, read_lines, write_atomically
@@ -154,7 +155,7 @@ def _finished(missing: Sequence[tuple[Path, Cell]], jobs: int) -> Iterator[None]
             torch.set_num_threads(threads)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _settle) as pool:
+    with ProcessPoolExecutor(jobs, context, _settle, (flushes_subnormals(),)) as pool:
         try:
             for finished in as_completed([pool.submit(_run, *pair) for pair in missing]):
                 finished.result()
@@ -164,8 +165,9 @@ def _finished(missing: Sequence[tuple[Path, Cell]], jobs: int) -> Iterator[None]
             raise
 
 
-def _settle() -> None:
+def _settle(flush: bool) -> None:
     """Make a process of the pool ready."""
+    flush_subnormals(flush)
     end_with_parent()
     torch.set_num_threads(1)
 

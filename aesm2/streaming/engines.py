@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 
+from aesm2.device import flush_subnormals, flushes_subnormals
 from aesm2.errors import InputError
 from aesm2.streaming.parts import Log, Part, workers_here
 from aesm2.workers import end_with_parent
@@ -113,7 +114,7 @@ def _one_thread() -> Iterator[None]:
 
 def _pool(parts: Sequence[Part], work: Work[R], workers: int) -> Iterator[tuple[Part, R]]:
     context = multiprocessing.get_context("spawn")  # threads of torch and arrow survive no fork
-    pool = ProcessPoolExecutor(workers, context, _settle, (work,))
+    pool = ProcessPoolExecutor(workers, context, _settle, (work, flushes_subnormals()))
     waiting: deque[tuple[Part, Future[R]]] = deque()
     ahead = iter(parts)
     try:
@@ -137,7 +138,8 @@ _WORK: list[Work[Any]] = []  # of this worker process
 _OPENED: list[Callable[[Part], Any]] = []
 
 
-def _settle(work: Work[Any]) -> None:
+def _settle(work: Work[Any], flush: bool) -> None:
+    flush_subnormals(flush)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started us decides what Ctrl-C ends
     torch.set_num_threads(1)
@@ -153,7 +155,8 @@ def _do(part: Part) -> Any:
 class RayActor:
     """Keeps the model loaded and turns numbers of parts into results; one a worker of Ray."""
 
-    def __init__(self, parts: Sequence[Part], work: Work[Any]) -> None:
+    def __init__(self, parts: Sequence[Part], work: Work[Any], flush: bool) -> None:
+        flush_subnormals(flush)
         torch.set_num_threads(1)
         self.parts, self.do = parts, work.open()
 
@@ -190,7 +193,7 @@ def _ray(parts: Sequence[Part], work: Work[R], workers: int | None) -> Iterator[
         items = [{"id": number} for number in range(len(parts))]
         numbers = ray.data.from_items(items, override_num_blocks=len(parts))
         done = numbers.map_batches(
-            RayActor, fn_constructor_args=(parts, work), batch_size=1,
+            RayActor, fn_constructor_args=(parts, work, flushes_subnormals()), batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=count), num_cpus=1,
         )  # fmt: skip
         yield from _in_order(parts, work, done.iter_rows())

@@ -22,6 +22,7 @@ import torch
 
 from aesm2.config import Config
 from aesm2.data.dataset import Dataset
+from aesm2.device import flush_subnormals
 from aesm2.errors import InputError
 from aesm2.training.group import Group, joined, own_device
 from aesm2.training.interrupt import interrupts
@@ -114,6 +115,7 @@ def outcome(work: Work, group: Group) -> Outcome:
 
 def _process(work: Work, environment: dict[str, str]) -> dict[str, object]:
     """Be one of the processes that the launcher starts."""
+    flush_subnormals()
     os.environ.update(environment)
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     rank, run = int(os.environ["RANK"]), Run(Path(work.folder))

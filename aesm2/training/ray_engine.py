@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from aesm2.data.dataset import Dataset
+from aesm2.device import flush_subnormals
 from aesm2.errors import InputError
 from aesm2.files import read_json, write_atomically
 from aesm2.training.group import PATIENCE, Group
@@ -74,6 +75,7 @@ def absolute(work: Work) -> Work:
 
 def in_process(values: dict[str, Any]) -> None:
     """Be one of the processes that Ray has placed and made known to one another."""
+    flush_subnormals()
     work = Work(**values)
     device = torch.device("cpu")
     if dist.get_backend() != "gloo":

@@ -35,7 +35,7 @@ def test_the_pool_gives_what_one_process_gives(log: Log) -> None:
 
 def through_actor(log: Log, work: Any, order: list[int]) -> Any:
     """What the Ray engine does, without Ray: actors in any order, bytes between."""
-    actor, rows = RayActor(log.parts, work), []
+    actor, rows = RayActor(log.parts, work, False), []
     for number in order:
         told = actor({"id": np.array([number])})
         rows.append({name: values[0] for name, values in told.items()})
