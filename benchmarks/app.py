@@ -1,9 +1,10 @@
 """How long the app takes, as a person sees it: in Chromium, from a click to the last chart drawn.
 
-python -m benchmarks.app [--rounds 10] [--while-training]
+python -m benchmarks.app [--rounds 10] [--bare-as-ours] [--while-training]
 
 Beside it stands a bare Streamlit app that draws the same figures and nothing else
-(`benchmarks.bare`). Every page of both is opened once (first visit), then page switches and widget
+(`benchmarks.bare`), as Streamlit comes: with a garbage collection and a look at changed files after
+each run. --bare-as-ours turns these off for it too, as our `.streamlit/config.toml` does. Every page of both is opened once (first visit), then page switches and widget
 changes are timed in turns, one of the app and one of the bare one; the ratio is of the medians. A
 time ends when the script has run and every chart of the page is there. The start is from the
 launch of the server to the first page drawn. With --while-training widget changes are timed in
@@ -43,6 +44,7 @@ READY = """() => document.querySelector('[data-test-script-state="notRunning"]')
        .every(c => c.querySelector('.js-plotly-plot .main-svg'))"""
 TASKS = ("ctr", "ctcvr")
 STEPS = ("start", "first visit", "page switch", "widget change")
+AS_IT_COMES = ("--runner.postScriptGC", "true", "--server.fileWatcherType", "auto")
 BLOCKS = 2  # of each kind, for every page
 CHOSEN = "task => new URLSearchParams(location.search).get('task') === task"
 
@@ -50,6 +52,7 @@ CHOSEN = "task => new URLSearchParams(location.search).get('task') === task"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--bare-as-ours", action="store_true")
     parser.add_argument("--while-training", action="store_true")
     asked = parser.parse_args()
     rounds = asked.rounds
@@ -66,7 +69,7 @@ def main() -> None:
                 lines = _beside_training(_tab(browser), server.url, rounds, Lab(Path(home)))
             columns = ["page", "idle", "while it trains", "ratio of medians"]
         else:
-            lines = _beside_bare(browser, rounds, Path(home))
+            lines = _beside_bare(browser, rounds, Path(home), asked.bare_as_ours)
             columns = ["step", "page", "app", "bare Streamlit", "ratio of medians"]
         browser.close()
     print(f"Seconds, median (95th percentile) of {rounds}; {header()}\n")
@@ -79,18 +82,19 @@ def _tab(browser: Browser) -> Page:
     return page
 
 
-def _beside_bare(browser: Browser, rounds: int, home: Path) -> list[list[str]]:
+def _beside_bare(browser: Browser, rounds: int, home: Path, as_ours: bool) -> list[list[str]]:
     """Time the app and the bare one in turns."""
     write_figures(home / "figures.json")
     bare = {"AESM2_BARE": str(home / "figures.json"), "PYTHONPATH": str(ROOT)}
     times: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     with contextlib.ExitStack() as open_:
         tabs = {}
-        for kind, script, more in (
-            ("app", "app/main.py", {"AESM2_LAB": str(home)}), ("bare", "benchmarks/bare.py", bare),
-        ):  # fmt: skip
+        for kind, script, more, options in (
+            ("app", "app/main.py", {"AESM2_LAB": str(home)}, ()),
+            ("bare", "benchmarks/bare.py", bare, () if as_ours else AS_IT_COMES),
+        ):
             began = time.perf_counter()
-            server = open_.enter_context(served(script=script, more=more))
+            server = open_.enter_context(served(*options, script=script, more=more))
             tabs[kind] = (_tab(browser), server.url)
             _visit(*tabs[kind], "Home")
             times["start", "Home", kind].append(time.perf_counter() - began)

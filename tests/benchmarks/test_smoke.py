@@ -11,8 +11,18 @@ import torch
 
 from aesm2.inference import probabilities
 from aesm2.losses import loss_terms
-from benchmarks import harness, knockout, model, references, scale, streaming, trace
+from benchmarks import (
+    harness,
+    knockout,
+    model,
+    references,
+    scale,
+    streaming,
+    subnormals,
+    trace,
+)
 from benchmarks.harness import Timer, Timing
+from tests import small
 
 DATA = harness.ROOT / "data_samples/kuairand_pure"
 TINY = model.Sizes(width=8, rows=40, fields=5, dim=4, vocabulary=100)
@@ -201,3 +211,14 @@ def test_scale_compares_processes_and_their_memory(capsys: pytest.CaptureFixture
     assert "1.00 (1.00–1.00)" in lines[-2]
     scale.main(["--only", "memory", "--rows", "60000"])
     assert capsys.readouterr().out.strip().splitlines()[-1].startswith("| 2 | 60,000 |")
+
+
+def test_subnormals_are_timed_apart_and_predict_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    folder, data = small.run() / "checkpoint", small.dataset()
+    subnormals.main(["--rounds", "1", "--checkpoint", str(folder), "--data", str(data)])
+    said = capsys.readouterr().out
+    assert [line.split(" | ")[0] for line in said.splitlines()[4:6]] == [
+        "| as they are",
+        "| taken as 0",
+    ]
+    assert "largest difference of a probability 0.0e+00" in said
