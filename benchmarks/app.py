@@ -4,11 +4,12 @@ python -m benchmarks.app [--rounds 10] [--bare-as-ours] [--while-training]
 
 Beside it stands a bare Streamlit app that draws the same figures and nothing else
 (`benchmarks.bare`), as Streamlit comes: with a garbage collection and a look at changed files after
-each run. --bare-as-ours turns these off for it too, as our `.streamlit/config.toml` does. Every page of both is opened once (first visit), then page switches and widget
-changes are timed in turns, one of the app and one of the bare one; the ratio is of the medians. A
-time ends when the script has run and every chart of the page is there. The start is from the
-launch of the server to the first page drawn. With --while-training widget changes are timed in
-turns, idle and while the Training Lab trains.
+each run. --bare-as-ours turns these off for it too, as our `.streamlit/config.toml` does. Every
+page of both is opened once (first visit), then page switches and widget changes are timed in turns,
+one of the app and one of the bare one; the ratio is of the medians. A time ends when the script has
+run and every chart of the page is there. The start is from the launch of the server to the first
+page drawn. With --while-training widget changes are timed in turns, idle and while the Training Lab
+trains.
 """
 
 import argparse
