@@ -1,6 +1,5 @@
 """Selection Geometry: how close was the call?"""
 
-import numpy as np
 import streamlit as st
 
 from aesm2.plots.ledger import ledger
@@ -32,7 +31,7 @@ def page() -> None:
     position = None if rows is None else lens_rows.picked(opened, rows)
     if rows is None or position is None:
         return
-    layer = geometry.traced(opened, rows, np.array([position]))
+    layer = lens_rows.trace(opened, rows, position).layer(widgets.current_layer().name)
     of = ledger(layer, 0, widgets.current_task())
     stamp = atlas.stamp(rows)
     st.subheader(

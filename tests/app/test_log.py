@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import cache, locations, log, metrics
 from app.home import page as home
+from app.lens import rows as lens_rows
 from tests.app.test_background import SECONDS
 
 Start = Callable[..., AppTest]
@@ -119,3 +120,16 @@ def test_an_opened_checkpoint_counts_its_waits(
         pass
     (after,) = cache.metrics().get_stats([metrics.WAIT])[metrics.WAIT]
     assert after.observation_count == before.observation_count + 1
+
+
+@pytest.mark.parametrize("page", ["lens", "paper"])
+def test_a_question_about_one_row_waits_for_nobody(
+    start: Start, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    """Somebody else runs the model over many rows all the while."""
+    start(f"views/{page}.py")  # what is computed for everybody
+    monkeypatch.setattr(lens_rows, "told", lambda *given: given[-1]())  # nothing is kept
+    with cache.opened(locations.catalogue()["shop"], "auto").lock:
+        at = start(f"views/{page}.py")
+    assert not at.exception
+    assert not at.error
