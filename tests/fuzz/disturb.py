@@ -10,11 +10,14 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from tqdm import tqdm
 
 CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "os.link", "os.symlink")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -47,6 +50,7 @@ def disturbed(run: Callable[[], Any], folder: Path, what: Disturbance) -> tuple[
         status = 70
         try:
             _quiet(writing)
+            tqdm.set_lock(threading.RLock())  # forks share tqdm's, which a killed one keeps
             _hook(folder, what, count)
             status = _run(run)
         except BaseException as error:
