@@ -1,5 +1,8 @@
 """Which device to compute on, and how its smallest numbers are taken."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 from aesm2.errors import InputError
@@ -41,3 +44,14 @@ def flush_subnormals(flush: bool = True) -> None:
 def flushes_subnormals() -> bool:
     """Whether this thread takes numbers below 1.2e-38 as 0."""
     return float(torch.full((), torch.finfo(torch.float32).tiny) / 2) == 0
+
+
+@contextlib.contextmanager
+def subnormals_flushed() -> Iterator[None]:
+    """Let a block flush them, as `flush_subnormals` does, and put things back as they were."""
+    before = flushes_subnormals()
+    flush_subnormals()
+    try:
+        yield
+    finally:
+        flush_subnormals(before)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from aesm2 import cli
 from aesm2.device import (
     device_label,
     flush_subnormals,
@@ -81,3 +82,12 @@ def test_the_smallest_numbers_are_flushed_in_a_thread_and_those_it_starts() -> N
         threads.submit(flush_subnormals, False).result()
         assert threads.submit(halves).result() == (False, pytest.approx(1.5 * 2**20 * tiny[0]))
     assert halves() == (False, pytest.approx(1.5 * 2**20 * tiny[0]))
+
+
+def test_a_command_flushes_them_and_puts_things_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(cli, "app", lambda *_, **__: seen.append(flushes_subnormals()))
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert seen == [True]
+    assert not flushes_subnormals()

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from aesm2.cli.common import say
-from aesm2.device import flush_subnormals
+from aesm2.device import subnormals_flushed
 from aesm2.errors import InputError
 
 COMMANDS = {  # name: where its function is, imported once it is asked for
@@ -72,7 +72,11 @@ def _aesm2() -> None:
 
 def main() -> None:
     """Run the command line."""
-    flush_subnormals()
+    with subnormals_flushed():
+        _main()
+
+
+def _main() -> None:
     try:  # typer ends with 130 after Ctrl-C, and quietly where the reader of our output has gone
         sys.exit(app(sys.argv[1:] or ["--help"], prog_name="aesm2", standalone_mode=False))
     except InputError as error:

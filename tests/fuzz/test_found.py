@@ -422,7 +422,7 @@ def test_processes_of_a_pool_end_with_it(
     monkeypatch.setattr(engines, "_WORK", [])
     before = signal.getsignal(signal.SIGINT)
     try:
-        settle(*[None] * (settle is engines._settle))
+        settle(*[None] * (settle is engines._settle), False)
     finally:
         signal.signal(signal.SIGINT, before)
         torch.set_num_threads(threads)
