@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import aesm2
 from aesm2.data.dataset import Dataset
@@ -70,5 +69,4 @@ def _apart(asked: argparse.Namespace, flush: bool) -> tuple[float, list[float]]:
 
 
 if __name__ == "__main__":
-    torch.set_grad_enabled(False)
     main()

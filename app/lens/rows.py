@@ -35,16 +35,15 @@ def stamp(rows: cache.RowSet) -> str:
     return row_source.stamp(rows, split=False)
 
 
-def drawn(opened: cache.Opened, rows: cache.RowSet, position: int | None = None) -> cache.Draw:
-    """Return what draws the figures of one row, or of all where None, each once for its script.
+def drawn(opened: cache.Opened, rows: cache.RowSet, position: int) -> cache.Draw:
+    """Return what draws the figures of one row, each once for its script.
 
     Two rows of a source may have one name, so a script alone does not tell them apart. Figures of
     uploaded rows are not kept: nothing of an upload outlives its session.
     """
     if rows.id.startswith(upload.PREFIX):
         return cache.anew
-    of = rows.id if position is None else f"{rows.id} at {position}"
-    return functools.partial(cache.drawn, opened, of)
+    return functools.partial(cache.drawn, opened, f"{rows.id} at {position}")
 
 
 def told(opened: cache.Opened, rows: cache.RowSet, key: str, build: Callable[[], Found]) -> Found:
