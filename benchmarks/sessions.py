@@ -1,15 +1,19 @@
 """How the app answers when many people use it at once, and what they cost.
 
-python -m benchmarks.sessions [--sessions 30] [--seconds 60] [--think 2] [--seed 0]
+python -m benchmarks.sessions [--sessions 30] [--seconds 60] [--think 2] [--seed 0] [--servers 1]
 
 Each session is a visitor over a real web socket (`benchmarks.client`): it opens pages and changes
 select boxes, and between two of these waits about `think` seconds, as somebody does who reads. A
 time is from the message to the end of the script's run, without the browser's drawing. One visitor
-opens every page before, to fill the caches. Memory is that of the server's process: before they
-came, at its most, each session's share, and after all have left and their sessions have ended.
+opens every page before, to fill the caches. With several servers the visitors go to them in turns,
+as behind a proxy that keeps each at one (deploy/nginx.conf). Memory is that of the servers'
+processes together: before they came, at its most, each session's share, and after all have left and
+their sessions have ended.
 """
 
 import argparse
+import contextlib
+import itertools
 import random
 import threading
 import time
@@ -19,7 +23,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.client import Visitor
 from benchmarks.harness import header, table
-from benchmarks.served import Served, served
+from benchmarks.served import Served, Usage, served
 
 PAGES = ("", "lens", "atlas", "curves", "data", "geometry", "slices", "interventions", "bench",
          "relations", "impact", "compare", "experts", "paper")  # fmt: skip
@@ -54,42 +58,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--think", type=float, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pages", type=int, default=len(PAGES), help="of those there are")
+    parser.add_argument("--servers", type=int, default=1, help="processes of the app")
     asked = parser.parse_args(arguments)
     if not 0 < asked.sessions <= 300 or not 0 < asked.seconds <= 3600:
         parser.error("at most 300 sessions and 3600 seconds")
-    with served("--server.disconnectedSessionTTL", str(LINGER)) as server:
-        measured = measure(server, asked.sessions, asked.seconds, asked.think, asked.seed,
+    if not 0 < asked.servers <= 16:
+        parser.error("at most 16 servers")
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(served("--server.disconnectedSessionTTL", str(LINGER)))
+                   for _ in range(asked.servers)]  # fmt: skip
+        measured = measure(servers, asked.sessions, asked.seconds, asked.think, asked.seed,
                            PAGES[: asked.pages])  # fmt: skip
-    print(f"{asked.sessions} sessions for {asked.seconds:g} s, about {asked.think:g} s between two"
-          f" steps of each, seed {asked.seed}; {header()}\n")  # fmt: skip
+    print(
+        f"{asked.sessions} sessions at {asked.servers} server(s) for {asked.seconds:g} s, about"
+        f" {asked.think:g} s between two steps of each, seed {asked.seed}; {header()}\n"
+    )
     print(measured)
 
 
 def measure(
-    server: Served, sessions: int, seconds: float, think: float, seed: int, pages: Sequence[str]
-) -> str:
-    """Let visitors use a server; return the tables."""
-    found, alone = Found(), Found()
-    with Visitor(server.url) as first:
-        for page in pages:
-            visit(first, page, alone, random.Random(seed), 0)
-        for page in pages:
-            alone.seconds.clear()
-            visit(first, page, alone, random.Random(seed), 0)
+    servers: Sequence[Served], sessions: int, seconds: float, think: float, seed: int,
+    pages: Sequence[str],
+) -> str:  # fmt: skip
+    """Let visitors use servers in turns; return the tables."""
+    found = Found()
+    for server in servers:
+        with Visitor(server.url) as first:
+            for page in [*pages, *pages]:
+                visit(first, page, Found(), random.Random(seed), 0)
     time.sleep(LINGER + 1)
-    before, began, most = server.usage(), time.monotonic(), 0.0
+    before, began, most = _used(servers), time.monotonic(), 0.0
     work = (began + seconds, think, pages, found)
     threads = [
-        threading.Thread(target=_stay, args=(server.url, seed + i, *work)) for i in range(sessions)
+        threading.Thread(target=_stay, args=(server.url, seed + i, *work))
+        for i, server in zip(range(sessions), itertools.cycle(servers), strict=False)
     ]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        most = max(most, server.usage().memory)
+        most = max(most, _used(servers).memory)
         time.sleep(0.25)
-    passed, after = time.monotonic() - began, server.usage()
+    passed, after = time.monotonic() - began, _used(servers)
     time.sleep(2 * LINGER + 3)
-    left = server.usage()
+    left = _used(servers)
     lines = [[what, len(s), *(f"{v:.2f}" for v in (_at(s, 0.5), _at(s, 0.95), max(s)))]
              for what, s in sorted(found.seconds.items())]  # fmt: skip
     facts = [
@@ -106,6 +117,10 @@ def measure(
         table(["step", "n", "p50, s", "p95, s", "max, s"], lines), table(["", "value"], facts),
         "\n".join(said),
     ]).rstrip()  # fmt: skip
+
+
+def _used(servers: Sequence[Served]) -> Usage:
+    return Usage(*map(sum, zip(*(server.usage() for server in servers), strict=True)))
 
 
 def _stay(

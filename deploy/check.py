@@ -1,22 +1,26 @@
 """Try deploy/nginx.conf for real: `python -m deploy.check [--pages lens,atlas]`.
 
-Starts nginx with a certificate of its own making and the app behind it, both on loopback and on
-free ports, opens pages in Chromium through https and looks at what comes back: the headers, the
-console, a change of a select box over the socket, an upload that is too large, what is closed.
-Needs nginx, openssl, Chromium and playwright. Exit status 0 if all is well, else 1 with what is
-not.
+Starts nginx with a certificate of its own making and two processes of the app behind it, all on
+loopback and on free ports, opens pages in Chromium through https and looks at what comes back: the
+headers, the console, a change of a select box over the socket, an upload that is too large, what is
+closed; whether each visitor stays with one process, and goes to the other when that ends. Needs
+nginx, openssl, Chromium and playwright. Exit status 0 if all is well, else 1 with what is not.
 """
 
 import argparse
 import contextlib
 import http.client
+import os
+import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,6 +43,13 @@ READY = """() => document.querySelector('[data-test-script-state="notRunning"]')
   && document.querySelector('.st-key-global-bar, .st-key-story')
   && [...document.querySelectorAll('[class*="st-key-chart-"]')]
        .every(c => c.querySelector('.js-plotly-plot .main-svg'))"""
+SEEN = """() => ({
+  script: document.querySelector('[data-test-script-state]')?.dataset.testScriptState,
+  charts: [...document.querySelectorAll('[class*="st-key-chart-"]')]
+       .map(c => [c.className.match(/st-key-chart-\\S+/)[0], !!c.querySelector('.main-svg')]),
+  text: document.body.innerText.slice(0, 500)})"""
+UPSTREAM = re.compile(r"    server 127\.0\.0\.1:8501;\n.*?(?=})", re.DOTALL)
+PROCESSES, VISITORS = 2, 24
 PATIENCE = 120_000  # ms
 MAIN = """worker_processes 1;
 daemon off;
@@ -47,7 +58,8 @@ error_log {place}/error.log;
 events {{ worker_connections 512; }}
 http {{
     include /etc/nginx/mime.types;
-    access_log off;
+    log_format whom '$aesm2_visitor $upstream_addr';
+    access_log {place}/access.log whom;
     client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;
     fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
     include {place}/app.conf;
@@ -63,9 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="aesm2-proxy-") as folder:
         place = Path(folder)
         (place / "serving.toml").write_text('[people]\nwithout_login = "analyst"\n', "utf-8")
-        own = {"AESM2_SERVING": str(place / "serving.toml"), "HOME": folder}
-        with served(more=own) as server, proxy(place, server.url) as url:
+        own = {"AESM2_SERVING": str(place / "serving.toml"), "HOME": folder,
+               "AESM2_LAB": f"{folder}/lab", "AESM2_DATA": f"{folder}/data"}  # fmt: skip
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(served(more=own)) for _ in range(PROCESSES)]
+            url = stack.enter_context(proxy(place, [server.url for server in servers]))
             problems = [*requests(url), *looked_at(url, pages)]
+            problems += stays(url, place / "access.log", servers[0].pid)
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{len(pages)} pages through {url.partition(':')[0]}: {len(problems)} problems")
@@ -73,13 +89,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def proxy(place: Path, app: str) -> Iterator[str]:
-    """Run nginx with the configuration, but for ports, name and certificate."""
+def proxy(place: Path, apps: Sequence[str]) -> Iterator[str]:
+    """Run nginx with the configuration, but for ports, name and certificate, before the apps."""
     port, plain = _free(), _free()
     certificate(place)
     text = (HERE / "nginx.conf").read_text("utf-8")
+    behind = "".join(f"    server {app.removeprefix('http://')};\n" for app in apps)
+    text, found = UPSTREAM.subn(behind, text)
+    if found != 1:
+        raise RuntimeError("nginx.conf names its servers in another way")
     for old, new in (
-        ("http://127.0.0.1:8501", app), ("listen 443", f"listen 127.0.0.1:{port}"),
+        ("listen 443", f"listen 127.0.0.1:{port}"),
         ("listen 80;", f"listen 127.0.0.1:{plain};"), ("aesm2.example", "127.0.0.1"),
         ("/etc/ssl/aesm2", str(place)),
     ):  # fmt: skip
@@ -126,7 +146,39 @@ def requests(url: str) -> Iterator[str]:
         yield f"an upload of 60 MB: status {status}, {said!r}"
 
 
-def ask(url: str, method: str, path: str, length: int = 0) -> tuple[int, dict[str, str], str]:
+def stays(url: str, log: Path, process: int) -> Iterator[str]:
+    """End one of the processes; tell which visitors went astray before, or got no answer then."""
+    visitors = []
+    for _ in range(VISITORS):
+        cookie = re.search(r"aesm2_visitor=(\w+)", said := _cookies(url, ""))
+        if cookie is None or not {"Secure", "HttpOnly", "SameSite=Lax"} <= set(said.split("; ")):
+            yield f"/: the first page sets {said!r}"
+            return
+        visitors.append(cookie[1])
+        if "aesm2_visitor" in (again := _cookies(url, cookie[1])):
+            yield f"/: a visitor who has a cookie gets {again!r}"
+        ask(url, "GET", "/_stcore/host-config", visitor=cookie[1])
+    to = defaultdict(set)
+    for line in log.read_text("utf-8").splitlines():
+        visitor, _, server = line.partition(" ")
+        to[visitor].add(server)
+    if astray := [visitor for visitor in visitors if len(to[visitor]) > 1]:
+        yield f"{len(astray)} of {VISITORS} visitors changed from one process to another"
+    if len(set.union(*(to[visitor] for visitor in visitors))) < PROCESSES:
+        yield f"{VISITORS} visitors all went to one process of {PROCESSES}"
+    os.kill(process, signal.SIGKILL)
+    for visitor in visitors:
+        if (status := ask(url, "GET", "/_stcore/health", visitor=visitor)[0]) != 200:
+            yield f"after a process ended, a visitor got status {status}"
+
+
+def _cookies(url: str, visitor: str) -> str:
+    return ask(url, "GET", "/", visitor=visitor)[1].get("set-cookie", "")
+
+
+def ask(
+    url: str, method: str, path: str, length: int = 0, visitor: str = ""
+) -> tuple[int, dict[str, str], str]:
     """Send a request, of a length that is announced and not sent; return what comes back."""
     host = url.removeprefix("https://")
     trusting = ssl.create_default_context()
@@ -136,6 +188,8 @@ def ask(url: str, method: str, path: str, length: int = 0) -> tuple[int, dict[st
         connection.putrequest(method, path)
         if length:
             connection.putheader("Content-Length", str(length))
+        if visitor:
+            connection.putheader("Cookie", f"aesm2_visitor={visitor}")
         connection.endheaders()
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
@@ -175,7 +229,7 @@ def until(page: Page, true: str) -> None:
     end = time.monotonic() + PATIENCE / 1000
     while not page.evaluate(true):
         if time.monotonic() > end:
-            raise TimeoutError(f"{page.url} was never ready")
+            raise TimeoutError(f"{page.url} was never ready: {page.evaluate(SEEN)}")
         page.wait_for_timeout(100)
 
 

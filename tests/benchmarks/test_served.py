@@ -1,5 +1,6 @@
 """The benchmarks of a served app, in their shortest form, on one real server; and their sums."""
 
+import os
 import random
 import re
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def test_visitors_come_and_go(
     server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "LINGER", 0)
-    said = sessions.measure(server, 2, 2.0, 0.1, 0, PAGE)
+    said = sessions.measure([server], 2, 2.0, 0.1, 0, PAGE)
     assert "| errors | 0 |" in said
     assert re.search(r"\| page opened \| \d+ \| \d+\.\d\d \|", said)
     out = tmp_path / "soak.jsonl"
@@ -57,7 +58,16 @@ def test_percentiles_are_of_the_sorted_values() -> None:
     assert sessions._at([3.0], 0.5) == 3
 
 
-@pytest.mark.parametrize("wrong", [["--sessions", "0"], ["--sessions", "9999"], ["--seconds", "0"]])
+def test_several_servers_are_added_up() -> None:
+    alone = Served("", os.getpid())
+    one, two = alone.usage(), sessions._used([alone, alone])
+    assert two.memory == pytest.approx(2 * one.memory, rel=0.05)
+    assert two.threads == pytest.approx(2 * one.threads, abs=2)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--sessions", "0"], ["--sessions", "9999"], ["--seconds", "0"], ["--servers", "0"]]
+)
 def test_the_load_is_bounded(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
         sessions.main(wrong)

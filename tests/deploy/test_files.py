@@ -1,6 +1,7 @@
 """What stands in deploy/: the container's steps hold together, headers, licences, health."""
 
 import base64
+import configparser
 import fnmatch
 import hashlib
 import os
@@ -140,6 +141,27 @@ def test_the_proxy_takes_what_the_app_takes_and_no_more() -> None:
     assert f"at most {largest} MB" in NGINX
     for closed in ("/_stcore/metrics", "/_stcore/agent/"):
         assert re.search(rf"location =? ?{re.escape(closed)}\s+{{ return 404; }}", NGINX)
+
+
+def test_every_address_of_the_app_goes_to_the_process_that_holds_the_session() -> None:
+    assert set(re.findall(r"proxy_pass\s+(\S+);", NGINX)) == {"http://aesm2"}
+    assert "hash $aesm2_visitor consistent;" in NGINX
+    locations = re.findall(r"location [^{]+\{[^}]*\}", NGINX)
+    assert not [own for own in locations if "add_header" in own], "it would drop all the others"
+
+
+def test_the_service_starts_the_app_where_it_may_write() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(ROOT / "deploy" / "aesm2@.service", encoding="utf-8")
+    own = unit["Service"]
+    *_, script, flag, port = own["ExecStart"].split()
+    assert (ROOT / script).is_file()
+    assert (flag, port) == ("--server.port", "%i")
+    text = (ROOT / "deploy" / "aesm2@.service").read_text(encoding="utf-8")
+    written = re.findall(r"^Environment=AESM2_(?:LAB|DATA|CHECKPOINTS)=(\S+)$", text, re.M)
+    assert len(written) == 3
+    assert all(path.startswith(f"{own['ReadWritePaths']}/") for path in written)
 
 
 @pytest.mark.long
