@@ -12,8 +12,8 @@ def owner_of(folder: Path) -> str:
     """Return the id of a folder's owner; "" where it is everybody's."""
     try:
         return (folder / OWNER).read_text(encoding="utf-8").strip() or NOBODY
-    except FileNotFoundError:
-        return ""
+    except FileNotFoundError:  # a link to nowhere is a file that cannot be read
+        return NOBODY if (folder / OWNER).is_symlink() else ""
     except (OSError, UnicodeDecodeError):
         return NOBODY
 

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import streamlit as st
 
 from aesm2.errors import InputError
+from aesm2.files import replaced
 from aesm2.lab.queue import NAME, environment
 from aesm2.owner import give
 from app import locations, state, widgets
@@ -50,16 +52,21 @@ def _simulate(preset: str, rows: int, seed: int) -> None:
     if not (folder / "dataset.toml").exists():
         try:
             quotas.require_disk(own, places())
+            with replaced(folder) as part:  # its owner's from the first moment
+                part.rmdir()  # the command makes it
+                _write(part, preset, rows, seed)
+                give(part, own.id)
         except InputError as error:
             state.remember(_PROBLEM, f"{error}.")
             return
-        command = [sys.executable, "-m", "aesm2.cli", "simulate", "--preset", preset]
-        command += ["--rows", str(rows), "--out", str(folder), "--seed", str(seed)]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True,
-                              check=False)  # fmt: skip
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["it ended without a word"]
-            state.remember(_PROBLEM, lines[-1].removeprefix("aesm2: "))
-            return
-        give(folder, own.id)
     state.put(**{"lab-data": name})
+
+
+def _write(folder: Path, preset: str, rows: int, seed: int) -> None:
+    """Simulate into a folder, in a process of its own; InputError with its last line."""
+    command = [sys.executable, "-m", "aesm2.cli", "simulate", "--preset", preset]
+    command += ["--rows", str(rows), "--out", str(folder), "--seed", str(seed)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it ended without a word"]
+        raise InputError(lines[-1].removeprefix("aesm2: "))

@@ -12,6 +12,11 @@ from streamlit.testing.v1 import AppTest
 from aesm2.lab import worker
 from aesm2.lab.job import Status, Wish
 from aesm2.lab.queue import Lab
+from aesm2.owner import give, owner_of
+from app.lab import simulate
+from app.people import who
+from app.people.settings import Role
+from app.people.who import Person
 from tests import small
 from tests.app.conftest import first_small_root, with_numbers
 from tests.app.test_data import charts, sound, table, texts
@@ -195,6 +200,34 @@ def test_a_dataset_simulated_on_the_spot_is_chosen(
     at = press(at, "Simulate")
     assert next(s.value for s in at.selectbox if s.label == "Dataset") == "alipay-sim-100k-seed0"
     assert (tmp_path / "data" / "alipay-sim-100k-seed0" / "truth.json").exists()
+
+
+def test_a_simulation_that_fails_says_why_and_leaves_nothing(
+    start: Start, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AESM2_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(simulate, "ROWS", (0, 1))
+    at = press(sound(start(PAGE)), "Simulate")
+    assert "rows" in at.error[0].value
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_simulated_dataset_has_its_owner_before_it_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AESM2_DATA", str(tmp_path / "data"))
+    ann = Person("ann-has-an-id", "Ann", Role.ANALYST, True, "")
+    monkeypatch.setattr(who, "person", lambda: ann)
+    seen: list[bool] = []
+
+    def given(folder: Path, owner: str) -> None:
+        seen.append((tmp_path / "data" / "alipay-sim-20k-seed0-ann-ha").exists())
+        give(folder, owner)
+
+    monkeypatch.setattr(simulate, "give", given)
+    simulate._simulate("alipay", 20_000, 0)
+    assert seen == [False]
+    assert owner_of(tmp_path / "data" / "alipay-sim-20k-seed0-ann-ha") == ann.id
 
 
 @pytest.mark.long  # tests/browser/test_lab.py and tests/lab do the same in parts

@@ -279,6 +279,9 @@ def test_datasets_and_checkpoints_of_others_are_not_there(
         who.require_own(table.parent, "dataset")
     (table.parent / OWNER).write_text("", encoding="utf-8")  # damaged: nobody's rather than all's
     assert owner_of(table.parent) == NOBODY
+    (table.parent / OWNER).unlink()
+    (table.parent / OWNER).symlink_to("nowhere")
+    assert owner_of(table.parent) == NOBODY
 
 
 def test_hidden_files_are_no_tables(
