@@ -10,7 +10,10 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, print_b
 settings.load_profile("repeatable")
 
 torch.set_num_threads(1)
-TOGETHER = ("tests/browser/", "tests/data/test_kuairand.py")  # they share a server, a dataset
+TOGETHER = (  # they share a server, a dataset, runs
+    "tests/browser/", "tests/data/test_kuairand.py", "tests/evidence/test_engine.py",
+    "tests/training/test_kill.py", "tests/training/test_together.py",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

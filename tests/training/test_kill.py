@@ -11,7 +11,7 @@ import pytest
 from aesm2.training.run import Run
 from tests import small
 
-LONG = {"epochs": 8, "evaluate_every": 2, "record_every": 2}  # 48 steps, 24 times saved
+LONG = {"epochs": 4, "evaluate_every": 2, "record_every": 2}  # 24 steps, 12 times saved
 KILLS = 25
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["tests.small"])  # a process of the test starts in no time
@@ -46,7 +46,7 @@ def fit(dataset: Path, folder: Path, resume: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "kill", [pytest.param(kill, marks=[pytest.mark.long] * (kill % 3 > 0)) for kill in range(KILLS)]
+    "kill", [pytest.param(kill, marks=[pytest.mark.long] * (kill % 8 > 0)) for kill in range(KILLS)]
 )
 def test_killed_at_any_moment_it_resumes_to_the_same_end(
     tmp_path: Path, undisturbed: tuple[dict[str, Any], float], kill: int
