@@ -51,7 +51,7 @@ SEEN = """() => ({
 UPSTREAM = re.compile(r"    server 127\.0\.0\.1:8501;\n.*?(?=})", re.DOTALL)
 PROCESSES, VISITORS = 2, 24
 PATIENCE = 120_000  # ms
-MAIN = """worker_processes 1;
+MAIN = """{user}worker_processes 1;
 daemon off;
 pid {place}/nginx.pid;
 error_log {place}/error.log;
@@ -107,7 +107,8 @@ def proxy(place: Path, apps: Sequence[str]) -> Iterator[str]:
             raise RuntimeError(f"nginx.conf holds no '{old}' any more")
         text = text.replace(old, new)
     (place / "app.conf").write_text(text, "utf-8")
-    (place / "nginx.conf").write_text(MAIN.format(place=place), "utf-8")
+    user = "user root;\n" if os.geteuid() == 0 else ""  # who else may not write what it buffers
+    (place / "nginx.conf").write_text(MAIN.format(place=place, user=user), "utf-8")
     command = ["nginx", "-p", str(place), "-c", str(place / "nginx.conf")]
     with subprocess.Popen([*command, "-e", str(place / "error.log")]) as nginx:
         try:
@@ -210,6 +211,7 @@ def looked_at(url: str, pages: Sequence[str]) -> Iterator[str]:
                 if m.type == "error" else None)  # fmt: skip
         page.on("pageerror", lambda error: said.append(str(error)))
         for path in pages:
+            began = time.monotonic()
             page.goto(f"{url}/{path}")
             try:
                 until(page, READY)
@@ -219,6 +221,7 @@ def looked_at(url: str, pages: Sequence[str]) -> Iterator[str]:
             said.clear()
             if page.locator(".stException").count():
                 yield f"/{path}: an exception on the page"
+            print(f"/{path}: {time.monotonic() - began:.0f} s", flush=True)
         if not chosen(page, url):
             yield "/: a select box changed nothing"
         browser.close()
