@@ -41,7 +41,13 @@ def drift_figure(
     )  # fmt: skip
     for number, (by, columns) in enumerate(panels.items(), start=1):
         figure.add_trace(_heatmap(found, columns), row=number, col=1)
-        figure.add_trace(_targets(columns, chosen), row=number, col=1)
+        figure.add_trace(_targets(columns), row=number, col=1)
+        for place, (own, t) in enumerate(columns):
+            if chosen and chosen[:2] == (own.spec.name, t):
+                frame = {"x0": place - 0.5, "x1": place + 0.5, "y0": chosen[2] - 0.5,
+                         "y1": chosen[2] + 0.5}  # fmt: skip
+                figure.add_shape(type="rect", line={"color": "#EE3377", "width": 3}, name="chosen",
+                                 row=number, col=1, **frame)  # fmt: skip
         names = [scenario_label(by, name) for name in columns[0][0].scenarios]
         heads = [own.spec.name + (f"<br>{own.targets[t]}" if own.targets[t] else "")
                  for own, t in columns]  # fmt: skip
@@ -166,20 +172,18 @@ def _written(own: LayerDrift, drifted: np.ndarray, t: int, s: int) -> str:
     return f"{MARK} {short}" if drifted[t, s] else f"({short})"
 
 
-def _targets(columns: list[Column], chosen: tuple[str, int, int] | None) -> go.Scatter:
-    x, y, custom, hover, opacity = [], [], [], [], []
+def _targets(columns: list[Column]) -> go.Scatter:
+    x, y, custom, hover = [], [], [], []
     for place, (own, t) in enumerate(columns):
         for s in range(len(own.scenarios)):
             x.append(place)
             y.append(s)
             custom.append([own.spec.name, t, s])
             hover.append(_said(own, t, s))
-            opacity.append(1.0 if chosen == (own.spec.name, t, s) else 0.0)
-    marker = {"symbol": "square-open", "size": 24, "color": "#EE3377", "line": {"width": 3}}
     return go.Scatter(
         x=x, y=y, customdata=custom, hovertext=hover, hoverinfo="text", mode="markers",
-        marker=marker | {"opacity": opacity}, selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 0}},
+        marker={"symbol": "square-open", "size": 24, "opacity": 0},
+        selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}},
     )  # fmt: skip
 
 

@@ -26,7 +26,10 @@ def test_every_cell_is_drawn_with_its_divergence(found: RoutingDrift) -> None:
     assert heat.text[1][0].startswith(plot.MARK)
     assert heat.text[0][1].startswith("(")
     assert list(targets.customdata[1]) == ["country.1", 0, 1]
-    assert list(targets.marker.opacity) == [0, 1, 0, 0, 0, 0]
+    (frame,) = figure.layout.shapes
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (-0.5, 0.5, 0.5, 1.5)
+    assert (frame.xref, frame.yref) == ("x", "y")
+    assert not plot.drift_figure(found, STAMP).layout.shapes
     assert "by chance" in targets.hovertext[0]
     assert figure.layout.coloraxis.cmin == 0
     assert stamp_of(figure) == STAMP
