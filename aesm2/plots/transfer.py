@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from aesm2.plots.style import SEQUENTIAL, finish, narrow
 
 WRITTEN = 8  # up to so many scenarios the cells are wide enough for mean and sd
-CELL_PX = 48
+CELL_PX, SMALL_PX = 48, 28  # height of a cell, and of one where nothing is written
+LETTER_PX = 6.5  # of a name that stands upright
 
 
 def transfer_figure(
@@ -22,7 +23,7 @@ def transfer_figure(
     """
     own = cells[cells["task"] == task]
     trains, tests = own["train"].unique().tolist(), own["test"].unique().tolist()
-    shape = (len(trains), len(tests))
+    shape, many = (len(trains), len(tests)), len(tests) > WRITTEN
     z, text = np.full(shape, np.nan), np.full(shape, "", object)
     hover = text.copy()
     for line in own.to_dict("records"):
@@ -31,7 +32,7 @@ def transfer_figure(
     figure = go.Figure(
         go.Heatmap(
             z=z, text=text, hovertext=hover, hoverinfo="text", xgap=1, ygap=1,
-            texttemplate="%{text}" if len(tests) <= WRITTEN else None, textfont_size=11,
+            texttemplate=None if many else "%{text}", textfont_size=11,
             colorscale=SEQUENTIAL, zmin=scale[0], zmax=scale[1], hoverongaps=True,
             colorbar={"title": "AUC<br>× 100", "thickness": 10},
         )
@@ -44,17 +45,19 @@ def transfer_figure(
         for row, column in own_cells
     ]  # fmt: skip
     sizes = own.drop_duplicates("test").set_index("test")
-    ticks = [f"{name}<br>{_size(sizes.loc[name])}" for name in tests]
+    ticks = tests if many else [f"{name}<br>{_size(sizes.loc[name])}" for name in tests]
     figure.update_xaxes(
         title="tested on", tickvals=list(range(len(tests))), ticktext=ticks, showgrid=False,
-        fixedrange=True, tickangle=0 if len(tests) <= WRITTEN else -90, zeroline=False,
+        fixedrange=True, tickangle=-90 if many else 0, zeroline=False,
     )  # fmt: skip
     figure.update_yaxes(
         title="trained on", tickvals=list(range(len(trains))), ticktext=trains, showgrid=False,
         range=[len(trains) - 0.5, -0.5], fixedrange=True, automargin=True, zeroline=False,
     )  # fmt: skip
     figure.update_layout(dragmode=False)
-    return narrow(finish(figure, stamp, 190 + CELL_PX * len(trains), top=8, bottom=136))
+    below = int(LETTER_PX * max(map(len, tests), default=0)) + 88 if many else 136
+    height = (SMALL_PX if many else CELL_PX) * len(trains) + below + 54
+    return narrow(finish(figure, stamp, height, top=8, bottom=below))
 
 
 def scale_of(cells: pd.DataFrame) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Transfer matrices and tanglegrams by their values."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +33,23 @@ def test_the_matrix() -> None:
     assert transfer_words(cells, "ctr") == (
         "In 3 of 3 scenarios the model that was trained there is the best for CTR"
     )
+
+
+def test_of_many_scenarios_the_names_stand_upright_and_alone() -> None:
+    """What else a column says is in the words over its cells."""
+    names = [f"{page} → {activity}" for page in range(5) for activity in ("new", "middle_active")]
+    cells = pd.DataFrame(
+        [{"task": "ctr", "train": a, "test": b, "mean": 70.0, "sd": 1.0, "n": 300,
+          "positives": 40, "seeds": 3} for a in names for b in names]
+    )  # fmt: skip
+    figure = transfer_figure(cells, "ctr", (50, 90), "s")
+    assert figure.layout.xaxis.ticktext == tuple(names)
+    assert figure.layout.xaxis.tickangle == -90
+    assert figure.data[0].texttemplate is None
+    assert "n = 300, 40 positives" in figure.data[0].hovertext[0][1]
+    room = figure.layout.margin.b
+    assert room >= 6 * max(map(len, names)) + 80, "names, title, source"
+    assert figure.layout.height - figure.layout.margin.t - room >= 28 * len(names)
 
 
 def test_undefined_cells_are_said() -> None:
