@@ -25,7 +25,8 @@ from aesm2.plots.style import Role, finish, restamp
 
 StageKind = Literal["embedding", "scenario", "task", "hidden", "towers", "chain"]
 LINE_PX = 58
-NAME_X, FIRST_X, LAST_X, NOTE_X = 0.01, 0.36, 0.72, 0.77  # columns of the drawing
+NAME_X, FIRST_X, LAST_X, NOTE_X = 0.01, 0.4, 0.7, 0.99  # columns; notes end at theirs
+SHORT = 24  # characters of a detail that a narrow page has room for
 HIGHLIGHT = "#EE3377"
 
 
@@ -95,7 +96,7 @@ def architecture_table(shown: Sequence[Stage]) -> pd.DataFrame:
             "K specific": [stage.specific for stage in shown],
             "K shared": [stage.shared for stage in shown],
             "gates": [", ".join(stage.gates) for stage in shown],
-            "detail": [" · ".join(filter(None, (stage.detail, stage.note))) for stage in shown],
+            "detail": [" · ".join(filter(None, (s.detail, *_lines(s)))) for s in shown],
         }
     )
 
@@ -154,7 +155,7 @@ def _layer(kind: StageKind, name: str, group: Group, gates: tuple[str, ...]) -> 
         case ExpertGroup():
             experts, k = group.experts, (group.specific, group.shared)
             signs = zip((Role.SPECIFIC, Role.SHARED), k, strict=True)
-            how = "K = " + " + ".join(f"{k} {role.glyph} {role.value}" for role, k in signs)
+            how = "K = " + "<br>+ ".join(f"{k} {role.glyph} {role.value}" for role, k in signs)
         case SplitGroup():
             experts = len(gates) * group.specific + group.shared
             how = f"{group.specific} of its own a gate, {group.shared} for all"
@@ -176,13 +177,14 @@ def _traces(line: int, stage: Stage) -> list[go.Scatter]:
     hover = f"{stage.name}: {stage.detail}<br>{stage.note}".removesuffix("<br>")
     if stage.selects:
         hover += "<br>click to make it the current layer"
-    words = [(NAME_X, f"<b>{stage.name}</b><br>{_short(stage.detail)}")]
+    words = [(NAME_X, f"<b>{stage.name}</b><br>{_short(stage.detail)}", "middle right")]
     if stage.note:
-        words.append((NOTE_X, stage.note))
+        words.append((NOTE_X, stage.note, "middle left"))
+    at, told, sides = zip(*words, strict=True)
     traces = [
         go.Scatter(
-            x=[x for x, _ in words], y=[line] * len(words), text=[text for _, text in words],
-            mode="markers+text", textposition="middle right", textfont={"size": 12},
+            x=at, y=[line] * len(words), text=told, mode="markers+text", textposition=sides,
+            textfont={"size": 11},
             marker={"size": 14, "opacity": 0}, name=stage.name, hovertext=hover, hoverinfo="text",
             customdata=[custom] * len(words) if custom else None, cliponaxis=False,
         )
@@ -207,11 +209,17 @@ def _traces(line: int, stage: Stage) -> list[go.Scatter]:
     return traces
 
 
+def _lines(stage: Stage) -> list[str]:
+    """The note of a stage in words: what it holds, and how much of it a row takes."""
+    first, _, rest = stage.note.partition("<br>")
+    return [first, rest.replace("<br>", " ")]
+
+
 def _spaced(count: int) -> np.ndarray:
     """Places of `count` dots in their column: packed for a few, filling it for many."""
     step = min((LAST_X - FIRST_X) / max(count - 1, 1), 0.032)
     return FIRST_X + step * np.arange(count)
 
 
-def _short(text: str, most: int = 52) -> str:
+def _short(text: str, most: int = SHORT) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from aesm2.data.description import Description
 from aesm2.data.scenarios import OVERALL, PATH, SEPARATOR
-from aesm2.plots.style import finish, restamp, scenario_colour
+from aesm2.plots.style import finish, folded, headed, restamp, scenario_colour
 
 NEUTRAL = "#777777"  # all rows: no scenario's colour
 UNDEFINED, UNLABELLED = "undefined", "no labels here"
@@ -55,10 +55,11 @@ def metrics_figure(lines: pd.DataFrame, description: Description, stamp: str) ->
     """
     tasks = [task for task in description.task if (lines["task"] == task.name).any()]
     places = list(dict.fromkeys(zip(lines["scope"], lines["scenario"], strict=True)))
+    heads = [folded(task.title or task.name) for task in tasks]
     figure = make_subplots(
-        rows=1, cols=len(tasks), shared_yaxes=True, horizontal_spacing=0.03,
-        subplot_titles=[task.title or task.name for task in tasks],
-    )  # fmt: skip
+        rows=1, cols=len(tasks), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=heads
+    )
+    headed(figure)
     low, high = _range(lines)
     for column, task in enumerate(tasks, start=1):
         own = lines[lines["task"] == task.name].set_index(["scope", "scenario"])
@@ -73,7 +74,8 @@ def metrics_figure(lines: pd.DataFrame, description: Description, stamp: str) ->
     figure.update_yaxes(range=[len(places) - 0.5, -0.5], tickvals=list(range(len(places))),
                         ticktext=ticks, automargin=True)  # fmt: skip
     figure.update_layout(showlegend=False)
-    drawn = finish(figure, stamp, 120 + LINE_PX * len(places))
+    more = 16 * max((head.count("<br>") for head in heads), default=0)
+    drawn = finish(figure, stamp, 120 + more + LINE_PX * len(places), top=36 + more)
     return restamp(drawn.update_layout(margin={"b": 64}), yshift=-48)
 
 

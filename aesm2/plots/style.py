@@ -144,6 +144,11 @@ def _annotated(
     return figure
 
 
+def folded(title: str, characters: int = 12) -> str:
+    """Break a panel's heading between words, for panels that stand narrow beside each other."""
+    return "<br>".join(textwrap.wrap(title, characters, break_long_words=False))
+
+
 def line_at(x: float | None = None, y: float | None = None, **more: Any) -> dict[str, Any]:
     """Return a line through the whole of a plot, upright at x or level at y, for `shapes`.
 

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from aesm2.data.description import Description
 from aesm2.data.scenarios import OVERALL
-from aesm2.plots.style import Role, finish, headed, restamp, scenario_colour
+from aesm2.plots.style import Role, finish, folded, headed, restamp, scenario_colour
 
 Axis = Literal["step", "seconds"]
 Frames = Mapping[str, pd.DataFrame]
@@ -53,11 +53,12 @@ def validation_figure(
     first run.
     """
     tasks = _ordered(runs, "task", lambda f: f)
-    titles = {task.name: task.title or task.name for task in description.task}
+    titles = {task.name: folded(task.title or task.name) for task in description.task}
     figure = make_subplots(
         rows=1, cols=max(len(tasks), 1), shared_yaxes=True, horizontal_spacing=0.03,
         subplot_titles=[titles.get(task, task) for task in tasks],
     )  # fmt: skip
+    headed(figure)
     shown: set[str] = set()
     for number, (run, frame) in enumerate(runs.items()):
         for (task, scope, scenario), own in frame.groupby(
@@ -77,7 +78,8 @@ def validation_figure(
     _mark_best(figure, runs, best, x)
     figure.update_xaxes(title=AXES[x])
     figure.update_yaxes(title="AUC × 100", row=1, col=1)
-    return _finished(figure, stamp, 440)
+    heads = 1 + max((title.count("<br>") for title in titles.values()), default=0)
+    return _finished(figure, stamp, 424 + 16 * heads, heads)
 
 
 def divergence_figure(runs: Frames, x: Axis, stamp: str) -> go.Figure:
@@ -91,7 +93,7 @@ def divergence_figure(runs: Frames, x: Axis, stamp: str) -> go.Figure:
     bands = max(-(-len(layers) // columns), 1)
     roles = (Role.SPECIFIC, Role.SHARED)
     titles = [
-        f"{layers[i]} · {role.glyph} KL {role.value}" if i < len(layers) else ""
+        f"{layers[i]}<br>{role.glyph} KL {role.value}" if i < len(layers) else ""
         for band in range(bands)
         for role in roles
         for i in range(band * columns, (band + 1) * columns)
@@ -99,7 +101,7 @@ def divergence_figure(runs: Frames, x: Axis, stamp: str) -> go.Figure:
     rows = 2 * bands
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=titles, horizontal_spacing=0.05,
-        vertical_spacing=min(0.16, 0.5 / rows),
+        vertical_spacing=min(0.2, 0.5 / rows),
     )  # fmt: skip
     shown: set[str] = set()
     for number, (run, frame) in enumerate(runs.items()):
@@ -116,8 +118,8 @@ def divergence_figure(runs: Frames, x: Axis, stamp: str) -> go.Figure:
             figure.update_yaxes(range=[0, top], row=row)
             figure.update_yaxes(title="nats", row=row, col=1)
     figure.update_xaxes(title=AXES[x], row=rows)
-    headed(figure)
-    return _finished(figure, stamp, 110 + 190 * rows)
+    headed(figure, size=11)
+    return _finished(figure, stamp, 130 + 200 * rows, heads=2)
 
 
 def curves_table(runs: Frames) -> pd.DataFrame:
@@ -210,11 +212,13 @@ def _scenario_colour(description: Description, scope: str, scenario: str) -> str
     return scenario_colour(names.index(scenario)) if scenario in names else NEUTRAL
 
 
-def _finished(figure: go.Figure, stamp: str, height: int) -> go.Figure:
-    """Finish a figure with its legend below, so that long run names have room."""
-    drawn = finish(figure, stamp, height)
-    restamp(drawn, y=1, yshift=20, yanchor="bottom")
-    legend = {"orientation": "h", "yanchor": "top", "y": 0, "yref": "paper", "x": 0}
+def _finished(figure: go.Figure, stamp: str, height: int, heads: int = 1) -> go.Figure:
+    """Finish a figure with its legend at its foot, which takes the room that it needs there.
+
+    heads: lines of the panels' headings.
+    """
+    drawn = finish(figure, stamp, height, top=32 + 16 * heads, bottom=100)
+    restamp(drawn, y=1, yshift=4 + 16 * heads, yanchor="bottom")
     return drawn.update_layout(
-        margin={"t": 48, "b": 100}, legend=legend | {"y": -0.16 * 420 / height}
+        legend={"orientation": "h", "yanchor": "bottom", "y": 0, "yref": "container", "x": 0}
     )

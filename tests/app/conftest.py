@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
@@ -35,6 +36,12 @@ def components_sought_once() -> Iterator[None]:
         scan = functools.cache(manifest_scanner.scan_component_manifests)
         patch.setattr(manifest_scanner, "scan_component_manifests", scan)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_read() -> None:
+    """Streamlit reads its settings once, from wherever a test happens to be then."""
+    assert st.get_option("server.address") == "127.0.0.1"
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ def test_every_expert_is_a_dot_on_its_layers_line() -> None:
             assert all(0.3 < x < 0.76 for x in drawn[stage.name].x)
     assert marked(figure) == [[s.name for s in shown].index("page.2")]
     words = [text for trace in figure.data for text in trace.text or ()]
-    assert any("K = 2 ▲ specific + 2 ● shared" in text for text in words)
+    assert any("K = 2 ▲ specific<br>+ 2 ● shared" in text for text in words)
     assert any("pCTR × pCVR = pCTCVR" in text for text in words)
     notes = [a.text for a in figure.layout.annotations]
     assert "stamp" in notes
@@ -150,6 +150,18 @@ def test_the_table_has_a_line_a_stage() -> None:
     assert table.loc[table["stage"] == "tab.1", ["experts", "K specific", "gates"]].to_numpy()[
         0
     ].tolist() == [10, 2, "0, 1"]
+    told = table.set_index("stage").loc["tab.1", "detail"]
+    assert told == "2 gates: 0, 1 · 10 experts, width 64 · K = 2 ▲ specific + 2 ● shared"
+
+
+def test_words_stand_left_and_right_of_the_dots() -> None:
+    """So that they do not meet on a narrow page."""
+    figure = architecture_figure(stages(AESM2Config(), describe()), "tab.1", "stamp")
+    (words,) = [t for t in figure.data if t.name == "tab.1"]
+    assert words.x == (0.01, 0.99)
+    assert words.textposition == ("middle right", "middle left")
+    lines = [line for text in words.text for line in text.split("<br>")]
+    assert max(len(line.removeprefix("<b>").removesuffix("</b>")) for line in lines) <= 24
 
 
 def test_long_names_are_cut_in_the_drawing_and_whole_on_hover() -> None:

@@ -109,6 +109,18 @@ def test_validation_has_a_panel_a_task_and_marks_the_best_step() -> None:
     assert "tab 0" not in named(figure)  # undefined throughout
     legend = [trace.name for trace in figure.data if trace.showlegend]
     assert legend == ["all rows", "tab 1"]
+    own = figure.layout.legend
+    assert (own.yref, own.y, own.yanchor) == ("container", 0, "bottom")  # below the axis' title
+
+
+def test_a_long_title_is_broken_and_the_figure_grows() -> None:
+    long = DESCRIBED.model_copy(deep=True)
+    short = validation_figure({"run": validation()}, {}, DESCRIBED, "step", "stamp")
+    object.__setattr__(long.task[0], "title", "Click and long view")
+    figure = validation_figure({"run": validation()}, {}, long, "step", "stamp")
+    assert "Click and<br>long view" in {a.text for a in figure.layout.annotations}
+    assert figure.layout.margin.t - short.layout.margin.t == 16
+    assert figure.layout.height - short.layout.height == 16
 
 
 def test_the_best_step_stands_at_its_time() -> None:
@@ -136,8 +148,8 @@ def test_divergences_have_one_scale_a_role_over_all_layers_and_runs() -> None:
     assert scales[0] == scales[1] == pytest.approx((0, 4.2))
     assert scales[2] == scales[3] == pytest.approx((0, 0.42))
     titles = [a.text for a in figure.layout.annotations]
-    assert titles[:2] == ["tab.0 · ▲ KL specific", "tab.1 · ▲ KL specific"]
-    assert titles[2] == "tab.0 · ● KL shared"
+    assert titles[:2] == ["tab.0<br>▲ KL specific", "tab.1<br>▲ KL specific"]
+    assert titles[2] == "tab.0<br>● KL shared"
     specific = [t for t in figure.data if t.line.color == Role.SPECIFIC.colour]
     assert {t.marker.symbol for t in specific} == {Role.SPECIFIC.symbol}
     assert {t.yaxis for t in specific} == {"y", "y2"}
