@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from aesm2.data.scenarios import OVERALL, PATH
-from aesm2.plots.style import SEQUENTIAL, Role, finish, headed
+from aesm2.plots.style import SEQUENTIAL, Role, finish, headed, narrow
 from aesm2.routing.findings import scenario_label
 from aesm2.routing.shares import LayerShares, RoleName, Value
 
@@ -128,7 +128,8 @@ def utilisation_figure(shown: Sequence[Panel], stamp: str) -> go.Figure:
         coloraxis=colour_axis(top, ",~s" if value == "count" else ".1~f"),
         hoverdistance=-1, dragmode=False, showlegend=False,
     )  # fmt: skip
-    return finish(figure, stamp, total + 122).update_layout(margin={"t": 76})
+    finish(figure, stamp, total + 148, bottom=78)
+    return narrow(figure.update_layout(margin={"t": 76}))
 
 
 def colour_axis(top: float, tick_format: str) -> dict[str, Any]:
