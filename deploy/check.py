@@ -222,8 +222,10 @@ def looked_at(url: str, pages: Sequence[str]) -> Iterator[str]:
             if page.locator(".stException").count():
                 yield f"/{path}: an exception on the page"
             print(f"/{path}: {time.monotonic() - began:.0f} s", flush=True)
-        if not chosen(page, url):
-            yield "/: a select box changed nothing"
+        try:
+            choose(page, url)
+        except TimeoutError as error:
+            yield f"/: a select box changed nothing: {error}"
         browser.close()
 
 
@@ -241,15 +243,14 @@ def _probe(line: str, path: str) -> bool:
     return bool(path) and "404" in line and f"/{path}/_stcore/" in line
 
 
-def chosen(page: Page, url: str) -> bool:
-    """Choose another task; whether the address tells it, which comes back over the socket."""
+def choose(page: Page, url: str) -> None:
+    """Choose another task, until the address tells it; that comes back over the socket."""
     page.goto(url)
     until(page, READY)
     page.locator(".st-key-view-task input").click()
     page.get_by_role("option").first.click()
     until(page, "() => new URLSearchParams(location.search).get('task')")
     until(page, READY)
-    return True
 
 
 def _free() -> int:
