@@ -13,6 +13,7 @@ flush_subnormals()  # every run has a thread of its own
 st.set_page_config(page_title="AESM² Explorer", page_icon="◆", layout="wide")
 log.settle()
 cache.settle_imports()
+cache.keep_tidy()
 state.start()
 state.remember(widgets.CURRENT, None)
 login.gate()

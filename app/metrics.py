@@ -70,6 +70,11 @@ class Metrics:
             with self._lock:
                 self._scripts[page].add(time.perf_counter() - began)
 
+    def runs(self) -> int:
+        """Return how many runs of pages there were."""
+        with self._lock:
+            return sum(sum(own.counts) for own in self._scripts.values())
+
     def waited(self, seconds: float) -> None:
         """Note how long somebody waited for a model."""
         with self._lock:

@@ -29,13 +29,13 @@ from app.cache.model import (
     summary,
     utilisation,
 )
-from app.cache.process import background, ledger, metrics, settle_imports
+from app.cache.process import background, keep_tidy, ledger, metrics, settle_imports
 from app.cache.values import found, kept, prepared, told
 
 __all__ = [
     "OF_SLICE", "Draw", "Drawn", "Opened", "RowSet", "Study", "anew", "attributed", "background",
     "compute_knockouts", "dataset_name", "dataset_of", "datasets", "drafted", "drawn", "effect",
-    "figure", "found", "gate_usage", "grouped", "highlights", "kept", "knockouts", "ledger",
-    "metrics", "of_folder", "of_study", "opened", "prepared", "previewed", "rows", "settle_imports",
-    "splits", "study", "summary", "told", "utilisation",
+    "figure", "found", "gate_usage", "grouped", "highlights", "keep_tidy", "kept", "knockouts",
+    "ledger", "metrics", "of_folder", "of_study", "opened", "prepared", "previewed", "rows",
+    "settle_imports", "splits", "study", "summary", "told", "utilisation",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ import streamlit as st
 from app.background import Background
 from app.metrics import Metrics
 from app.people.quotas import Ledger
+from app.tidy import Tidier
 
 
 @st.cache_resource
@@ -37,3 +38,9 @@ def metrics() -> Metrics:
     found = Metrics(lambda: background().active())
     found.serve()
     return found
+
+
+@st.cache_resource(show_spinner=False, on_release=Tidier.stop)
+def keep_tidy() -> Tidier:
+    """Let memory go back to the system while pages are in use; one thread for the process."""
+    return Tidier(metrics().runs)

@@ -1,0 +1,81 @@
+"""Memory that goes back to the system, without Streamlit."""
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from app.metrics import Metrics, memory
+from app.tidy import Tidier, tidy
+
+SECONDS = 20.0
+
+
+class Ring:
+    """Something that only a collection finds."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def _by_hand() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def dropped() -> weakref.ref[Ring]:
+    return weakref.ref(Ring())
+
+
+def gone(ring: weakref.ref[Ring], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while ring() is not None and time.monotonic() < until:
+        time.sleep(0.01)
+    return ring() is None
+
+
+def test_garbage_goes_where_pages_ran_and_stays_where_none_did() -> None:
+    metrics, ring = Metrics(), dropped()
+    tidier = Tidier(metrics.runs, every=0.02)
+    assert not gone(ring, 0.3)
+    with metrics.script("atlas"):
+        pass
+    assert gone(ring, SECONDS)
+    again = dropped()
+    assert not gone(again, 0.3)
+    tidier.stop()
+    assert not tidier.thread.is_alive()
+
+
+def test_freed_memory_goes_back_to_the_system() -> None:
+    if memory() == 0:
+        pytest.skip("this system does not tell how much memory is used")
+    pieces = [np.ones(8_000) for _ in range(4_000)]  # 64 kB each: too small to be mapped alone
+    pieces.append(np.ones(8_000))
+    full, last = memory(), pieces[-1]  # holds the end of the heap
+    del pieces
+    tidy()
+    assert memory() < full - 150e6
+    assert len(last) == 8_000
+
+
+def test_runs_of_all_pages_are_counted() -> None:
+    metrics = Metrics()
+
+    def opened(page: str) -> None:
+        for _ in range(50):
+            with metrics.script(page):
+                pass
+
+    threads = [threading.Thread(target=opened, args=(page,)) for page in ("atlas", "lens")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert metrics.runs() == 100
