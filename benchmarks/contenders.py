@@ -26,8 +26,10 @@ from aesm2.config import MMoEConfig as OurMMoEConfig
 from aesm2.data.batch import Batch
 from aesm2.inference import probabilities
 from aesm2.models import Schema, build
-from aesm2.training.loop import Objective, _step, fit
+from aesm2.training.group import ALONE
+from aesm2.training.loop import fit
 from aesm2.training.run import Run
+from aesm2.training.step import Steps
 from benchmarks.model import Sizes, autocast, dense
 
 LEARNING_RATE = 1e-3
@@ -121,12 +123,12 @@ def _own(name: str, layers: str, model: ModelConfig, task: Task, precision: str)
         torch.manual_seed(0)
         net = build(model, task.schema)
     optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE, fused=True)
-    objective = Objective(net, training)
+    steps = Steps(net, training, optimizer, ALONE)
     noise = torch.Generator().manual_seed(0)
 
     def step() -> None:
         net.train()
-        _step(objective, optimizer, 1, task.batch, noise, len(task.batch))
+        steps.take(task.batch, noise, len(task.batch))
 
     def predict() -> None:
         with autocast(precision == "bf16"):

@@ -1,9 +1,9 @@
 """AESM² on a GPU: correctness against the CPU, and the share of the card's own floor.
 
-python -m benchmarks.gpu [--device cuda] [--rows 65536] [--compile]
+python -m benchmarks.gpu [--device cuda] [--rows 65536 4096] [--compile] [--profile]
 
-Float32 with TensorFloat-32 off. Prediction is also replayed as a CUDA graph, training and
-prediction are also compiled where --compile says so. `--device cpu --rows 4096` runs all but that.
+Float32 with TensorFloat-32 off. Prediction and a training step are also replayed as CUDA graphs,
+training by the same lines as `aesm2 train`. `--device cpu --rows 4096` runs all but that.
 """
 
 import argparse
@@ -12,15 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from aesm2.config import TrainingConfig
 from aesm2.data.batch import Batch
 from aesm2.device import device_label
-from aesm2.losses import loss_terms
-from aesm2.models import AESM2
+from aesm2.inference import probabilities
+from aesm2.losses import LossTerms
+from aesm2.models import AESM2, Model
 from aesm2.routing.gap import selection_gap
+from aesm2.training.group import ALONE
+from aesm2.training.step import WARM, RecordedSteps, Steps
 from benchmarks.floor import Speeds, seconds, speeds, work
 from benchmarks.harness import header, report, table
 from benchmarks.model import Sizes, build, random_batch
@@ -33,17 +38,17 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     torch.backends.cuda.matmul.allow_tf32 = False
-    sizes = Sizes(chosen.width, chosen.rows)
+    sizes = Sizes(chosen.width, max(chosen.rows))
     batch = random_batch(sizes)
     own = speeds(chosen.device, chosen.size)
     about = (
         f"{header()}; {device_label(torch.device(chosen.device))}: {own.flops[False] / 1e12:.2f}"
         f" TFLOP/s float32, {own.flops[True] / 1e12:.2f} bfloat16, {own.bytes / 1e9:,.0f} GB/s"
     )
-    lines = list(measured(sizes, batch, own, chosen))
-    columns = ("", "precision", "form", "ms", "rows/s", "floor, ms", "share of floor")
     checks = [f"- {line}" for line in correct(sizes, batch, chosen.device)]
-    report(chosen.out, "\n\n".join([about, table(columns, lines, words=3), "\n".join(checks)]))
+    lines = [line for rows in chosen.rows for line in measured(sizes, batch[:rows], own, chosen)]
+    columns = ("", "rows", "precision", "form", "ms", "rows/s", "floor, ms", "share of floor")
+    report(chosen.out, "\n\n".join([about, table(columns, lines, words=4), "\n".join(checks)]))
 
 
 def correct(sizes: Sizes, batch: Batch, device: str) -> Iterator[str]:
@@ -88,54 +93,78 @@ def measured(
     for bf16 in (False, True):
         model = build(sizes, "aesm2", "auto", bf16).to(chosen.device)
         x = len(batch) * model.embedding.width
-        for what, call in calls(model, own_batch, bf16).items():
-            needed = work(call, model, x, what == "train")
-            forms = {"eager": call} | other_forms(model, own_batch, bf16, what, chosen)
-            for form, run in forms.items():
+        forms = predictions(model, own_batch, batch, bf16, chosen.compile)
+        for what, calls in (("predict", forms), ("train", trainings(model, own_batch, bf16))):
+            needed = work(calls["eager"], model, x, what == "train")
+            for form, run in calls.items():
                 taken = statistics.median(seconds(run, chosen.device, chosen.rounds))
                 floor = needed.floor(own, bf16)
                 yield (
-                    what, "bf16" if bf16 else "float32", form, f"{1e3 * taken:.2f}",
-                    f"{len(batch) / taken:,.0f}", f"{1e3 * floor:.2f}", f"{floor / taken:.0%}",
+                    what, f"{len(batch):,}", "bf16" if bf16 else "float32", form,
+                    f"{1e3 * taken:.2f}", f"{len(batch) / taken:,.0f}", f"{1e3 * floor:.2f}",
+                    f"{floor / taken:.0%}",
                 )  # fmt: skip
+            if chosen.profile:
+                profiled(f"{what}, {'bf16' if bf16 else 'float32'}", calls["eager"])
 
 
-def calls(model: nn.Module, batch: Batch, bf16: bool) -> dict[str, Callable[[], object]]:
-    """Prediction and a training step, embeddings and Adam included."""
-    config = TrainingConfig()
-    adam = torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
-    device = batch.fields.device
-    weights = torch.ones(2, device=device)
-    noise = torch.Generator(device).manual_seed(0)
-
-    def predict() -> torch.Tensor:
-        model.eval()
-        with torch.no_grad(), precision(device, bf16):
-            found: torch.Tensor = model(batch).log_probability.exp()
-        return found
-
-    def train() -> None:
-        model.train()
-        with precision(device, bf16):
-            output = model(batch, noise)
-        terms = loss_terms(output, batch.labels)
-        adam.zero_grad(set_to_none=True)
-        terms.total(weights, config.lambda_specific, config.lambda_shared).backward()
-        adam.step()
-
-    return {"predict": predict, "train": train}
-
-
-def other_forms(
-    model: nn.Module, batch: Batch, bf16: bool, what: str, chosen: argparse.Namespace
+def predictions(
+    model: Model, batch: Batch, host: Batch, bf16: bool, compiled: bool
 ) -> dict[str, Callable[[], object]]:
-    """A CUDA graph of prediction, and the compiled model, where the device has them."""
-    found: dict[str, Callable[[], object]] = {}
-    if what == "predict" and batch.fields.is_cuda:
-        found["CUDA graph"] = graph(calls(model, batch, bf16)["predict"])
-    if chosen.compile:
-        found["compiled"] = calls(torch.compile(model), batch, bf16)[what]
+    """Forms of predicting a batch on the device; the last as the library does, from the host."""
+    device = batch.fields.device
+
+    def predicting(model: nn.Module) -> Callable[[], object]:
+        def call() -> Tensor:
+            model.eval()
+            with torch.no_grad(), precision(device, bf16):
+                found: Tensor = model(batch).log_probability.exp()
+            return found
+
+        return call
+
+    def from_host() -> np.ndarray:
+        with precision(device, bf16):
+            return probabilities(model, host)
+
+    found = {"eager": predicting(model)}
+    if batch.fields.is_cuda:
+        found["CUDA graph"] = graph(predicting(model))
+    if compiled:
+        found["compiled"] = predicting(torch.compile(model))
+    return found | {"eager, from host memory and back": from_host}
+
+
+def trainings(model: Model, batch: Batch, bf16: bool) -> dict[str, Callable[[], object]]:
+    """Forms of a training step, embeddings and Adam included."""
+    config = TrainingConfig(precision="bf16" if bf16 else "float32", batch_size=len(batch))
+    device = batch.fields.device
+
+    def training(kind: type[Steps]) -> Callable[[], object]:
+        adam = torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
+        steps = kind(model, config, adam, ALONE)
+
+        def call() -> LossTerms:
+            model.train()
+            noise = torch.Generator(device).manual_seed(0)
+            return steps.take(batch, noise, len(batch))
+
+        return call
+
+    found = {"eager": training(Steps)}
+    if device.type == "cuda":
+        found["CUDA graph"] = training(RecordedSteps)
+        for _ in range(WARM + 1):  # recorded now
+            found["CUDA graph"]()
     return found
+
+
+def profiled(what: str, call: Callable[[], object], kernels: int = 16) -> None:
+    """Print which kernels a call spends its time in."""
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        call()
+    print(what, seen.key_averages().table(sort_by="self_cuda_time_total", row_limit=kernels,
+          max_name_column_width=70))  # fmt: skip
 
 
 def graph(call: Callable[[], object]) -> Callable[[], object]:
@@ -160,12 +189,13 @@ def precision(device: torch.device, bf16: bool) -> AbstractContextManager[object
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rows", type=int, default=65_536)
+    parser.add_argument("--rows", type=int, nargs="+", default=[65_536], help="of a batch")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, help="of the matrices that measure the device's rate")
     parser.add_argument("--threads", type=int, help="of torch on the CPU")
-    parser.add_argument("--compile", action="store_true", help="torch.compile as well")
+    parser.add_argument("--compile", action="store_true", help="prediction by torch.compile too")
+    parser.add_argument("--profile", action="store_true", help="print what takes the time")
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     return parser
 

@@ -1,5 +1,6 @@
 """A batch: what every model takes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,17 +29,23 @@ class Batch:
 
     def __getitem__(self, rows: slice | Tensor) -> "Batch":
         """Return the rows of a slice, an index tensor or a mask."""
-        labels = None if self.labels is None else self.labels[rows]
-        numbers = None if self.numbers is None else self.numbers[rows]
-        return Batch(self.fields[rows], self.scenarios[rows], labels, numbers)
+        return mapped(lambda tensor: tensor[rows], self)
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on `device`."""
-        labels = None if self.labels is None else self.labels.to(device)
-        numbers = None if self.numbers is None else self.numbers.to(device)
-        return Batch(self.fields.to(device), self.scenarios.to(device), labels, numbers)
+        return mapped(lambda tensor: tensor.to(device), self)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that there are, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def repeat(self, times: int) -> "Batch":
         """Return the rows `times` times, one after the other, without labels."""
         numbers = None if self.numbers is None else self.numbers.repeat(times, 1)
         return Batch(self.fields.repeat(times, 1), self.scenarios.repeat(times, 1), None, numbers)
+
+
+def mapped(change: Callable[..., Tensor], *batches: Batch) -> Batch:
+    """Apply a function to the tensors of batches that belong together."""
+    columns = [batch.tensors() for batch in batches]
+    return Batch(**{name: change(*(c[name] for c in columns)) for name in columns[0]})

@@ -12,11 +12,12 @@ from aesm2.data.dataset import Dataset
 from aesm2.device import resolve_device
 from aesm2.evidence.rows import encode_rows
 from aesm2.inference import probabilities
-from aesm2.losses import loss_terms
+from aesm2.training.group import ALONE
 from aesm2.training.loop import build_seeded
 from aesm2.training.meter import peak_megabytes
+from aesm2.training.step import WARM, steps
 
-WARM, TIMED = 2, 6  # steps
+TIMED = 6  # steps
 MEASUREMENTS = 12
 
 
@@ -69,20 +70,13 @@ def estimate(dataset: Dataset, config: Config, device: str = "auto") -> Estimate
     model = build_seeded(config, rows.schema).to(target).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, fused=True)
     batch = rows.batches["train"][: training.batch_size].to(target)
-    weights = torch.ones(len(rows.schema.tasks), device=target)
-    noise = torch.Generator(target).manual_seed(0)
+    taken = steps(model, training, optimizer, ALONE)
     start = time.monotonic() - started
 
     def step() -> None:
-        if batch.labels is None:
-            raise ValueError("training needs labels")
-        terms = loss_terms(model(batch, noise), batch.labels)
-        loss = terms.total(weights, training.lambda_specific, training.lambda_shared)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        taken.take(batch, torch.Generator(target).manual_seed(0), len(batch))
 
-    for _ in range(WARM):
+    for _ in range(WARM + 1):
         step()
     began = time.monotonic()
     for _ in range(TIMED):
@@ -93,15 +87,15 @@ def estimate(dataset: Dataset, config: Config, device: str = "auto") -> Estimate
     probabilities(model.eval(), rows.batches["validation"])
     validation = time.monotonic() - began
     per_epoch = math.ceil(len(rows.batches["train"]) / training.batch_size)
-    steps = per_epoch * training.epochs
+    all_steps = per_epoch * training.epochs
     return Estimate(
         rows=len(rows.batches["train"]),
         parameters=sum(p.numel() for p in model.parameters()),
         epochs=training.epochs,
-        steps=steps,
+        steps=all_steps,
         start=start,
         step=per_step,
         validation=validation,
-        validations=math.ceil(steps / (training.evaluate_every or per_epoch)),
+        validations=math.ceil(all_steps / (training.evaluate_every or per_epoch)),
         memory=peak_megabytes(),
     )

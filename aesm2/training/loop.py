@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from aesm2.config import Config, TrainingConfig
@@ -30,7 +30,6 @@ from aesm2.errors import InputError
 from aesm2.evaluation import measure, overall_score
 from aesm2.inference import outputs
 from aesm2.layers.moe import Draw
-from aesm2.losses import LossTerms, loss_terms
 from aesm2.models import Model, Schema, build
 from aesm2.routing import saturation
 from aesm2.routing.trace import layer_specs
@@ -39,6 +38,7 @@ from aesm2.training.group import ALONE, Group
 from aesm2.training.meter import Meter, diverged
 from aesm2.training.rows import Share
 from aesm2.training.run import STATE, Position, Run, load_weights
+from aesm2.training.step import steps
 
 Progress: TypeAlias = "tqdm[Any]"
 ORDER, NOISE = 0, 1  # purposes of random numbers
@@ -97,7 +97,7 @@ class _Fit:
                 _require_like(self.meter.state(), meter, file)
                 self.meter.load(meter)
             _load_optimizer(self.optimizer, _below("optimizer", tensors), file)
-        self.objective = group.wrapped(Objective(model, config))
+        self.steps = steps(model, config, self.optimizer, group)
 
     def run_to_end(
         self,
@@ -109,7 +109,7 @@ class _Fit:
         """Take steps until the last epoch, early stopping, or an interrupt."""
         model, config, position = self.model, self.config, self.position
         device = next(model.parameters()).device
-        training, objective = share.to(device), self.objective
+        training = share.to(device)
         per_epoch = math.ceil(training.total / config.batch_size)
         every, last = config.evaluate_every or per_epoch, per_epoch * config.epochs
         order, order_epoch = torch.empty(0), -1
@@ -129,7 +129,7 @@ class _Fit:
                 noise = _generator(config.seed, position.step, NOISE, device)
                 own, places = training.of(rows)
                 draw = noise if places is None else Draw(noise, len(rows), places)
-                terms = _step(objective, self.optimizer, self.group.size, own, draw, len(rows))
+                terms = self.steps.take(own, draw, len(rows))
                 self.meter.add(terms, len(rows))
                 position.step += 1
                 position.seconds = time.monotonic() - started
@@ -191,49 +191,6 @@ class _Fit:
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
         self.group.lead(lambda: self.run.save_state(tensors, self.position))
-
-
-class Objective(nn.Module):
-    """The training loss of a model: one module, so that gradients are of the loss alone."""
-
-    def __init__(self, model: Model, config: TrainingConfig) -> None:
-        super().__init__()
-        self.model, self.config = model, config
-        weights = torch.tensor(task_weights(config, model))
-        self.task_weights = weights.to(next(model.parameters()).device)
-
-    def forward(
-        self, batch: Batch, noise: torch.Generator | Draw, rows: int
-    ) -> tuple[Tensor, LossTerms]:
-        """Return what a batch, a share of `rows` rows, adds to the loss, and its terms."""
-        device = batch.fields.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            output = self.model(batch, noise)
-        if batch.labels is None:
-            raise ValueError("training needs labels")
-        terms = loss_terms(output, batch.labels, rows)
-        config = self.config
-        loss = terms.total(self.task_weights, config.lambda_specific, config.lambda_shared)
-        return loss, LossTerms(*(term.detach() for term in terms))
-
-
-def _step(
-    objective: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    processes: int,
-    batch: Batch,
-    noise: torch.Generator | Draw,
-    rows: int,
-) -> LossTerms:
-    """Take one step of Adam on the loss of `rows` rows, of which these processes have some each.
-
-    The gradients of the processes are averaged, but their losses add up: hence the factor.
-    """
-    loss, terms = objective(batch, noise, rows)
-    optimizer.zero_grad(set_to_none=True)
-    (loss * processes if processes > 1 else loss).backward()
-    optimizer.step()
-    return terms  # type: ignore[no-any-return]
 
 
 def _validate(run: Run, model: Model, validation: Batch, position: Position) -> None:
@@ -298,17 +255,6 @@ def _require_like(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], f
             raise InputError(f"{file}: '{key}' does not fit the configured model")
         if own.dtype != expected[key].dtype:
             raise InputError(f"{file}: '{key}' is {own.dtype}, not {expected[key].dtype}")
-
-
-def task_weights(config: TrainingConfig, model: Model) -> list[float]:
-    """Return λ_k of each task; InputError for a task that the model does not have."""
-    unknown = set(config.task_weights) - set(model.schema.tasks)
-    if unknown:
-        raise InputError(
-            f"training.task_weights: '{min(unknown)}' is no task"
-            f" (tasks: {', '.join(model.schema.tasks)})"
-        )
-    return [config.task_weights.get(task, 1.0) for task in model.schema.tasks]
 
 
 def _generator(

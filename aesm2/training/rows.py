@@ -5,8 +5,7 @@ a permutation of these numbers, whoever holds the rows: a step takes the same ro
 process, each process those of them that it holds.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from aesm2.data.batch import Batch
+from aesm2.data.batch import Batch, mapped
 from aesm2.data.counts import Counts, count
 from aesm2.data.dataset import SPLITS, Dataset, SplitName, no_rows, rows_of
 from aesm2.data.encoder import Encoder, Seen
@@ -102,7 +101,7 @@ def _read_whole(dataset: Dataset, group: Group) -> tuple[Encoder, Share, dict[Sp
     encoder = _told(encoder, dataset, group)
     total = group.told(len(read.get("train", ())))[0]
     held = read.pop("train") if group.leader else _empty(encoder)
-    rows = _mapped(group.deal, held)
+    rows = mapped(group.deal, held)
     return encoder, Share(rows, total, torch.arange(group.rank, total, group.size)), read
 
 
@@ -124,7 +123,7 @@ def _read_parts(dataset: Dataset, group: Group) -> tuple[Encoder, Share, dict[Sp
         parts, order = _gathered(encoded.pop(split), group), group.gather(numbers[split])
         if group.leader:
             at = torch.cat(order).argsort()
-            batches[split] = _mapped(lambda *t, at=at: torch.cat(t)[at], *parts)
+            batches[split] = mapped(lambda *t, at=at: torch.cat(t)[at], *parts)
     return encoder, Share(encoded["train"], total["train"], numbers["train"]), batches
 
 
@@ -205,10 +204,10 @@ def _encode(
                 part = encoder.encode(frame[frame["split"] == split], labels=True)
             if split not in batches:
                 held = sum(sizes[split].values())
-                batches[split] = _mapped(lambda t, n=held: t.new_empty(n, *t.shape[1:]), part)
+                batches[split] = mapped(lambda t, n=held: t.new_empty(n, *t.shape[1:]), part)
             start, filled[split] = filled[split], filled[split] + len(part)
             place = batches[split][start : filled[split]]
-            _mapped(lambda to, values: to.copy_(values), place, part)
+            mapped(lambda to, values: to.copy_(values), place, part)
     return batches or {split: _empty(encoder) for split in SPLITS}
 
 
@@ -233,7 +232,7 @@ def _sum(rows: Batch, schema: Schema, group: Group) -> Counts:
 
 def _gathered(batch: Batch, group: Group) -> list[Batch]:
     """Return every process's rows to the leader."""
-    columns = {name: group.gather(tensor) for name, tensor in _tensors(batch).items()}
+    columns = {name: group.gather(tensor) for name, tensor in batch.tensors().items()}
     return [
         Batch(**dict(zip(columns, parts, strict=True)))
         for parts in zip(*columns.values(), strict=True)
@@ -245,14 +244,3 @@ def _empty(encoder: Encoder) -> Batch:
     description = encoder.description
     columns = [*description.input_columns, *(task.label for task in description.task)]
     return encoder.encode(pd.DataFrame({name: [] for name in columns}), labels=True)
-
-
-def _tensors(batch: Batch) -> dict[str, Tensor]:
-    values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _mapped(change: Callable[..., Tensor], *batches: Batch) -> Batch:
-    """Apply a function to the tensors of batches that belong together."""
-    columns = [_tensors(batch) for batch in batches]
-    return Batch(**{name: change(*(c[name] for c in columns)) for name in columns[0]})

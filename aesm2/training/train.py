@@ -22,9 +22,10 @@ from aesm2.selfcheck import reference
 from aesm2.training import events
 from aesm2.training.group import ALONE, Group
 from aesm2.training.interrupt import interrupts
-from aesm2.training.loop import build_seeded, fit, task_weights
+from aesm2.training.loop import build_seeded, fit
 from aesm2.training.rows import Rows, read_rows
 from aesm2.training.run import Position, Run
+from aesm2.training.step import task_weights
 
 
 class Interrupted(Exception):

@@ -18,7 +18,9 @@ from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.evaluation import overall_score
 from aesm2.selfcheck import selfcheck
+from aesm2.training import loop
 from aesm2.training.run import Position, Run
+from aesm2.training.step import Steps, steps
 from tests import small
 
 ALL_ROWS = 10_000  # a batch that holds the whole training split
@@ -208,16 +210,15 @@ def test_a_record_is_the_mean_over_the_rows_since_the_last(tmp_path: Path) -> No
 
 
 def test_every_epoch_takes_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aesm2.training import loop
-
     seen: list[Tensor] = []
-    step = loop._step
 
-    def watched(model: Any, optimizer: Any, config: Any, batch: Any, *rest: Any) -> Any:
-        seen.append(batch.fields)
-        return step(model, optimizer, config, batch, *rest)
+    def watched(*arguments: Any) -> Steps:
+        made = steps(*arguments)
+        take = made.take
+        made.take = lambda batch, *rest: seen.append(batch.fields) or take(batch, *rest)  # type: ignore[func-returns-value, method-assign]
+        return made
 
-    monkeypatch.setattr(loop, "_step", watched)
+    monkeypatch.setattr(loop, "steps", watched)
     small.fit(tmp_path / "run", small.config(epochs=2, batch_size=50))
     per_epoch = math.ceil(384 / 50)
     epochs = [torch.cat(seen[:per_epoch]), torch.cat(seen[per_epoch:])]

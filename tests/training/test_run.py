@@ -25,6 +25,7 @@ from aesm2.training import loop, train
 from aesm2.training import run as run_module
 from aesm2.training.interrupt import interrupts
 from aesm2.training.run import Position, Run
+from aesm2.training.step import Steps
 from aesm2.training.train import Interrupted
 from tests import small
 
@@ -47,25 +48,32 @@ def long_result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Make Ctrl-C arrive while the n-th step from now is computed; 0 for before the first."""
 
-    def arm(steps: int) -> None:
-        received: list[int] = [] if steps else [signal.SIGINT]
+    def arm(number: int) -> None:
+        received: list[int] = [] if number else [signal.SIGINT]
         taken = 0
 
         @contextlib.contextmanager
         def stops() -> Iterator[list[int]]:
             yield received
 
-        def step(*arguments: Any) -> Any:
-            nonlocal taken
-            taken += 1
-            if taken == steps:
-                received.append(signal.SIGINT)
-            return original(*arguments)
+        def watched(*arguments: Any) -> Steps:
+            made = original(*arguments)
+            take = made.take
+
+            def taking(*arguments: Any) -> Any:
+                nonlocal taken
+                taken += 1
+                if taken == number:
+                    received.append(signal.SIGINT)
+                return take(*arguments)
+
+            made.take = taking  # type: ignore[method-assign]
+            return made
 
         monkeypatch.setattr(train, "interrupts", stops)
-        monkeypatch.setattr(loop, "_step", step)
+        monkeypatch.setattr(loop, "steps", watched)
 
-    original = loop._step
+    original = loop.steps
     return arm
 
 

@@ -1,0 +1,139 @@
+"""One step of training: the loss of Eq. 22, its gradients, Adam.
+
+On a GPU a step is hundreds of small kernels, and Python takes longer to start them than the GPU to
+run them. Where nothing in a model depends on the data but the numbers, the step is recorded once,
+as a CUDA graph, and played again with other rows: the same kernels, one start.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from aesm2.config import TrainingConfig
+from aesm2.data.batch import Batch, mapped
+from aesm2.errors import InputError
+from aesm2.layers.moe import Draw
+from aesm2.losses import LossTerms, loss_terms
+from aesm2.models import AESM2, AITM, ESMM, MLP, CrossStitch, Model, PEPNet
+from aesm2.training.group import Group
+
+RECORDED = (AESM2, AITM, CrossStitch, ESMM, MLP, PEPNet)
+"""The others sort rows by scenario, and the CPU waits for how many there are of each."""
+
+WARM = 3  # steps before the one that is recorded: Adam's means and cuBLAS's memory come to be
+
+
+class Objective(nn.Module):
+    """The training loss of a model: one module, so that gradients are of the loss alone."""
+
+    def __init__(self, model: Model, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        weights = torch.tensor(task_weights(config, model))
+        self.task_weights = weights.to(next(model.parameters()).device)
+
+    def forward(
+        self, batch: Batch, noise: torch.Generator | Draw, rows: int
+    ) -> tuple[Tensor, LossTerms]:
+        """Return what a batch, a share of `rows` rows, adds to the loss, and its terms."""
+        device = batch.fields.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            output = self.model(batch, noise)
+        if batch.labels is None:
+            raise ValueError("training needs labels")
+        terms = loss_terms(output, batch.labels, rows)
+        config = self.config
+        loss = terms.total(self.task_weights, config.lambda_specific, config.lambda_shared)
+        return loss, LossTerms(*(term.detach() for term in terms))
+
+
+class Steps:
+    """Takes the steps of a run."""
+
+    def __init__(
+        self, model: Model, config: TrainingConfig, optimizer: torch.optim.Optimizer, group: Group
+    ) -> None:
+        self.optimizer, self.processes = optimizer, group.size
+        self.objective = group.wrapped(Objective(model, config))
+
+    def take(self, batch: Batch, noise: torch.Generator | Draw, rows: int) -> LossTerms:
+        """Take one step of Adam on the loss of `rows` rows, of which each process has some.
+
+        The gradients of the processes are averaged, but their losses add up: hence the factor.
+        The terms hold until the next step.
+        """
+        loss, terms = self.objective(batch, noise, rows)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss * self.processes if self.processes > 1 else loss).backward()
+        self.optimizer.step()
+        return terms  # type: ignore[no-any-return]
+
+
+class RecordedSteps(Steps):
+    """Steps that a GPU plays from a record, of one process and of batches of one size.
+
+    The first few are taken as they are; so is a batch of another size, such as the last of an
+    epoch. They have the same noise and change the same numbers by the same kernels.
+    """
+
+    def __init__(
+        self, model: Model, config: TrainingConfig, optimizer: torch.optim.Optimizer, group: Group
+    ) -> None:
+        super().__init__(model, config, optimizer, group)
+        self.size, self.taken = config.batch_size, 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def take(self, batch: Batch, noise: torch.Generator | Draw, rows: int) -> LossTerms:
+        """See `Steps.take`."""
+        if len(batch) != self.size or not isinstance(noise, torch.Generator):
+            return super().take(batch, noise, rows)
+        self.taken += 1
+        if self.taken <= WARM:
+            return self._warm(batch, noise)
+        if self.graph is None:
+            self._record(batch)
+        for name, tensor in batch.tensors().items():
+            self.batch.tensors()[name].copy_(tensor)
+        self.noise.manual_seed(noise.initial_seed())
+        self.graph.replay()  # type: ignore[union-attr]  # recorded above
+        return self.terms
+
+    def _warm(self, batch: Batch, noise: torch.Generator) -> LossTerms:
+        """Take a step on the stream that the record will be made on, as autograd wants it."""
+        if self.taken == 1:
+            self.stream = torch.cuda.Stream(batch.fields.device)  # type: ignore[no-untyped-call]
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            terms = super().take(batch, noise, len(batch))
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return terms
+
+    def _record(self, batch: Batch) -> None:
+        """Record a step, which is not taken thereby."""
+        self.batch = mapped(torch.clone, batch)
+        self.noise = torch.Generator(batch.fields.device)
+        self.graph = torch.cuda.CUDAGraph()
+        self.graph.register_generator_state(self.noise)
+        for group in self.optimizer.param_groups:
+            group["capturable"] = True
+        with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+            self.terms = super().take(self.batch, self.noise, self.size)
+
+
+def steps(
+    model: Model, config: TrainingConfig, optimizer: torch.optim.Optimizer, group: Group
+) -> Steps:
+    """Return what takes the steps of a run: recorded ones where that is possible."""
+    on_gpu = next(model.parameters()).is_cuda
+    recorded = on_gpu and group.size == 1 and isinstance(model, RECORDED)
+    return (RecordedSteps if recorded else Steps)(model, config, optimizer, group)
+
+
+def task_weights(config: TrainingConfig, model: Model) -> list[float]:
+    """Return λ_k of each task; InputError for a task that the model does not have."""
+    unknown = set(config.task_weights) - set(model.schema.tasks)
+    if unknown:
+        raise InputError(
+            f"training.task_weights: '{min(unknown)}' is no task"
+            f" (tasks: {', '.join(model.schema.tasks)})"
+        )
+    return [config.task_weights.get(task, 1.0) for task in model.schema.tasks]

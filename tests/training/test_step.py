@@ -1,0 +1,112 @@
+"""Steps that are played from a record are those that would have been taken.
+
+What a GPU records is tested where there is one; what is done around it, everywhere.
+"""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from aesm2.config import AESM2Config, ModelConfig, TrainingConfig
+from aesm2.data.batch import Batch, mapped
+from aesm2.losses import LossTerms
+from aesm2.models import Model, build
+from aesm2.training.group import ALONE
+from aesm2.training.step import RECORDED, RecordedSteps, Steps, steps
+from tests.models import cases
+from tests.models.test_properties import CONFIGS, SCHEMA
+
+SIZE, STEPS = 24, 9
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+CONFIG = TrainingConfig(batch_size=SIZE, learning_rate=0.01, l2=1e-4)
+NOISY = AESM2Config(noise_scale=0.3)
+
+
+class Played(RecordedSteps):
+    """Records on a processor: to play the record is to take the step again with what it holds."""
+
+    def _warm(self, batch: Batch, noise: torch.Generator) -> LossTerms:
+        return Steps.take(self, batch, noise, len(batch))
+
+    def _record(self, batch: Batch) -> None:
+        self.batch, self.noise = mapped(torch.clone, batch), torch.Generator()
+        self.graph = SimpleNamespace(replay=self._again)  # type: ignore[assignment]
+
+    def _again(self) -> None:
+        self.terms = Steps.take(self, self.batch, self.noise, self.size)
+
+
+def made(config: ModelConfig, kind: type[Steps], device: str, training: TrainingConfig) -> Steps:
+    model = cases.spread(build(config, SCHEMA)).to(device).train()
+    adam = torch.optim.Adam(
+        model.parameters(), training.learning_rate, weight_decay=2 * training.l2, fused=True
+    )
+    return kind(model, training, adam, ALONE)
+
+
+def batches(device: str) -> Iterator[Batch]:
+    """Every third is smaller, as the last of an epoch is."""
+    for number in range(STEPS):
+        yield cases.batch(SCHEMA, SIZE if number % 3 < 2 else 7, seed=number).to(device)
+
+
+def trained(taken: Steps, device: str) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Return weights and Adam's means, and the terms of each step."""
+    terms = []
+    for number, batch in enumerate(batches(device)):
+        noise = torch.Generator(device).manual_seed(number)
+        terms.append(torch.cat(taken.take(batch, noise, len(batch))).cpu())
+    state = {f"weight {name}": p for name, p in taken.objective.named_parameters()}
+    for number, means in taken.optimizer.state_dict()["state"].items():
+        state |= {f"{name} {number}": value for name, value in means.items()}
+    return {name: value.detach().cpu() for name, value in state.items()}, terms
+
+
+def test_a_record_is_played_with_the_rows_and_the_noise_of_each_step() -> None:
+    """Bit for bit, here where the same kernels run in the same order."""
+    wanted, of_steps = trained(made(NOISY, Steps, "cpu", CONFIG), "cpu")
+    played = made(NOISY, Played, "cpu", CONFIG)
+    found, of_record = trained(played, "cpu")
+    assert isinstance(played, Played) and played.taken == 6 and played.graph is not None
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    assert all(torch.equal(a, b) for a, b in zip(of_record, of_steps, strict=True))
+
+
+def test_a_processor_takes_its_steps_as_they_are() -> None:
+    model = build(NOISY, SCHEMA)
+    adam = torch.optim.Adam(model.parameters())
+    assert type(steps(model, CONFIG, adam, ALONE)) is Steps
+
+
+@GPU
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize(
+    "config",
+    [NOISY, *(c for c in CONFIGS if c.name != "aesm2")],
+    ids=lambda c: getattr(c, "name", c),
+)
+def test_a_gpu_records_the_models_that_it_can_and_trains_all(
+    config: ModelConfig, precision: str
+) -> None:
+    training = CONFIG.model_copy(update={"precision": precision})
+    model: Model = build(config, SCHEMA).to("cuda")
+    adam = torch.optim.Adam(model.parameters(), fused=True)
+    kind = type(steps(model, training, adam, ALONE))
+    assert kind is (RecordedSteps if isinstance(model, RECORDED) else Steps)
+    wanted, of_steps = trained(made(config, Steps, "cuda", training), "cuda")
+    own = made(config, kind, "cuda", training)
+    found, of_own = trained(own, "cuda")
+    assert kind is Steps or own.graph is not None  # type: ignore[attr-defined]
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
+    for a, b in zip(of_own, of_steps, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@GPU
+def test_without_a_difference_in_order_a_record_repeats_bit_for_bit() -> None:
+    first, second = (trained(made(NOISY, RecordedSteps, "cuda", CONFIG), "cuda") for _ in range(2))
+    assert all(torch.equal(first[0][name], value) for name, value in second[0].items())
