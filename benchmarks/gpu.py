@@ -163,7 +163,7 @@ def profiled(what: str, call: Callable[[], object], kernels: int = 16) -> None:
     """Print which kernels a call spends its time in."""
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         call()
-    print(what, seen.key_averages().table(sort_by="self_cuda_time_total", row_limit=kernels,
+    print(what, seen.key_averages().table(sort_by="self_device_time_total", row_limit=kernels,
           max_name_column_width=70))  # fmt: skip
 
 
