@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from aesm2.layers import on_gpu
+
 MISSING, UNSEEN, FIRST_VALUE = 0, 1, 2  # rows at the start of every field's part of the table
 
 
@@ -68,7 +70,7 @@ class _LookUp(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, index: Tensor) -> Tensor:
         ctx.save_for_backward(index)
         ctx.shape = weight.shape
-        return weight.index_select(0, index)
+        return on_gpu.taken(weight, index) if weight.is_cuda else weight.index_select(0, index)
 
     @staticmethod
     @once_differentiable
@@ -83,8 +85,10 @@ def rows_summed(values: Tensor, index: Tensor, rows: int) -> Tensor:
     On a processor `index_add` spends its time on each row, `scatter_add` of a flat tensor on each
     number: two numbers that are one complex number halve them.
     """
+    if values.is_cuda:
+        return on_gpu.rows_summed(values, index, rows)
     total = values.new_zeros(rows, values.shape[1])
-    if values.is_cuda or values.shape[1] % 2 or values.dtype.itemsize < 4:
+    if values.shape[1] % 2 or values.dtype.itemsize < 4:
         return total.index_add_(0, index, values)
     pairs = values.shape[1] // 2
     places = (index.unsqueeze(1) * pairs + torch.arange(pairs)).flatten()

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from aesm2.layers import on_gpu
+
 Compute = Literal["auto", "dense", "sparse"]
 
 # Below these, gathering rows costs more than it saves (benchmarks/model.py).
@@ -41,6 +43,9 @@ class ParallelLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply map i to x[i]: (count, rows, inputs) → (count, rows, outputs)."""
+        if x.is_cuda:
+            product = on_gpu.products(x, self.weight)
+            return product + self.bias.unsqueeze(1).to(product.dtype)
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
 
     def of_own(self, x: Tensor, own: Tensor) -> Tensor:
@@ -89,7 +94,10 @@ class Experts(nn.Module):
 
     def _dense(self, x: Tensor, weights: Tensor) -> Tensor:
         outputs = self.outputs(x)
-        return torch.einsum("mrn,rnw->mrw", weights.to(outputs.dtype), outputs)
+        weights = weights.to(outputs.dtype)
+        if x.is_cuda:
+            return on_gpu.mixed(weights, outputs)
+        return torch.einsum("mrn,rnw->mrw", weights, outputs)
 
     def _sparse(self, x: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
         weight, bias = self.linear.weight, self.linear.bias

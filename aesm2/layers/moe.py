@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesm2.config import ExpertGroup
+from aesm2.layers import on_gpu
 from aesm2.layers.experts import Experts
 from aesm2.layers.selection import Gates, Intervene, Selection, chosen
 
@@ -155,7 +156,7 @@ class TaskLayer(nn.Module):
         """
         experts, tasks = self.shape
         with torch.autocast(z.device.type, enabled=False):
-            of_input = z.to(self.gate.dtype) @ self.gate.transpose(1, 2)  # (T, rows, n)
+            of_input = self._of_input(z.to(self.gate.dtype))
             of_context = self.gate_context(context).view(-1, experts, tasks)
             of_task = torch.einsum("nkd,kd->nk", self.gate_own, own)
             logits = of_input.permute(1, 2, 0) + of_context + of_task  # column k sees z_k, s, t_k
@@ -174,6 +175,12 @@ class TaskLayer(nn.Module):
                 tasks, -1, self.experts.width
             )
         return Routing(gates.logits, torch.arange(tasks, device=z.device), selection, output)
+
+    def _of_input(self, z: Tensor) -> Tensor:
+        """What the gates see of each task's input, (T, rows, n)."""
+        if z.is_cuda and len(z) > 1:
+            return on_gpu.products(z, self.gate)
+        return z @ self.gate.transpose(1, 2)
 
 
 def _own_weights(experts: int, gates: int, dim: int) -> nn.Parameter:
