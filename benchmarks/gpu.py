@@ -7,6 +7,7 @@ training by the same lines as `aesm2 train`. `--device cpu --rows 4096` runs all
 """
 
 import argparse
+import contextlib
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from aesm2.config import TrainingConfig
 from aesm2.data.batch import Batch
 from aesm2.device import device_label
 from aesm2.inference import probabilities
+from aesm2.layers import selection
 from aesm2.losses import LossTerms
 from aesm2.models import AESM2, Model
 from aesm2.routing.gap import selection_gap
@@ -30,6 +32,7 @@ from benchmarks.floor import Speeds, seconds, speeds, work
 from benchmarks.harness import header, report, table
 from benchmarks.model import Sizes, build, random_batch
 
+COMPILED = ", selection compiled"
 TOLERANCE, CLEAR = 1e-5, 1e-4  # of a probability; nats by which a choice is no near-tie
 
 
@@ -93,46 +96,55 @@ def measured(
     for bf16 in (False, True):
         model = build(sizes, "aesm2", "auto", bf16).to(chosen.device)
         x = len(batch) * model.embedding.width
-        forms = predictions(model, own_batch, batch, bf16, chosen.compile)
-        for what, calls in (("predict", forms), ("train", trainings(model, own_batch, bf16))):
+        forms = predictions(model, own_batch, batch, bf16), trainings(model, own_batch, bf16)
+        for what, calls in zip(("predict", "train"), forms, strict=True):
             needed = work(calls["eager"], model, x, what == "train")
             for form, run in calls.items():
-                taken = statistics.median(seconds(run, chosen.device, chosen.rounds))
+                if chosen.profile and form == "eager":
+                    profiled(f"{what}, {'bf16' if bf16 else 'float32'}", run)
+                with selection_compiled(form.endswith(COMPILED)):
+                    if form.endswith(COMPILED) and not chosen.compile:
+                        continue
+                    taken = statistics.median(seconds(run, chosen.device, chosen.rounds))
                 floor = needed.floor(own, bf16)
                 yield (
                     what, f"{len(batch):,}", "bf16" if bf16 else "float32", form,
                     f"{1e3 * taken:.2f}", f"{len(batch) / taken:,.0f}", f"{1e3 * floor:.2f}",
                     f"{floor / taken:.0%}",
                 )  # fmt: skip
-            if chosen.profile:
-                profiled(f"{what}, {'bf16' if bf16 else 'float32'}", calls["eager"])
+
+
+@contextlib.contextmanager
+def selection_compiled(compiled: bool) -> Iterator[None]:
+    """Let torch compile the choice of experts, which is many small kernels, in a block."""
+    plain = selection.select
+    selection.select = torch.compile(plain, dynamic=False) if compiled else plain
+    try:
+        yield
+    finally:
+        selection.select = plain
 
 
 def predictions(
-    model: Model, batch: Batch, host: Batch, bf16: bool, compiled: bool
+    model: Model, batch: Batch, host: Batch, bf16: bool
 ) -> dict[str, Callable[[], object]]:
-    """Forms of predicting a batch on the device; the last as the library does, from the host."""
+    """Forms of predicting a batch on the device, and as the library does it, from the host."""
     device = batch.fields.device
 
-    def predicting(model: nn.Module) -> Callable[[], object]:
-        def call() -> Tensor:
-            model.eval()
-            with torch.no_grad(), precision(device, bf16):
-                found: Tensor = model(batch).log_probability.exp()
-            return found
-
-        return call
+    def predict() -> Tensor:
+        model.eval()
+        with torch.no_grad(), precision(device, bf16):
+            found: Tensor = model(batch).log_probability.exp()
+        return found
 
     def from_host() -> np.ndarray:
         with precision(device, bf16):
             return probabilities(model, host)
 
-    found = {"eager": predicting(model)}
+    found = {"eager": predict, "eager, from host memory and back": from_host}
     if batch.fields.is_cuda:
-        found["CUDA graph"] = graph(predicting(model))
-    if compiled:
-        found["compiled"] = predicting(torch.compile(model))
-    return found | {"eager, from host memory and back": from_host}
+        found |= {"CUDA graph": Recorded(predict), f"CUDA graph{COMPILED}": Recorded(predict)}
+    return found
 
 
 def trainings(model: Model, batch: Batch, bf16: bool) -> dict[str, Callable[[], object]]:
@@ -154,8 +166,7 @@ def trainings(model: Model, batch: Batch, bf16: bool) -> dict[str, Callable[[], 
     found = {"eager": training(Steps)}
     if device.type == "cuda":
         found["CUDA graph"] = training(RecordedSteps)
-        for _ in range(WARM + 1):  # recorded now
-            found["CUDA graph"]()
+        found[f"CUDA graph{COMPILED}"] = training(RecordedSteps)
     return found
 
 
@@ -167,18 +178,28 @@ def profiled(what: str, call: Callable[[], object], kernels: int = 16) -> None:
           max_name_column_width=70))  # fmt: skip
 
 
-def graph(call: Callable[[], object]) -> Callable[[], object]:
-    """Record what a call does on the card and return what replays it."""
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(aside)
-    recorded = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(recorded):
-        call()
-    return recorded.replay
+class Recorded:
+    """What a call does on the card, recorded when it is first called, played from then on."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call, self._graph = call, torch.cuda.CUDAGraph()
+        self._recorded = False
+
+    def __call__(self) -> None:
+        """Play it."""
+        if not self._recorded:
+            self._record()
+            self._recorded = True
+        self._graph.replay()
+
+    def _record(self) -> None:
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM):
+                self._call()
+        with torch.cuda.graph(self._graph, stream=aside):
+            self._call()
 
 
 def precision(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
@@ -194,7 +215,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, help="of the matrices that measure the device's rate")
     parser.add_argument("--threads", type=int, help="of torch on the CPU")
-    parser.add_argument("--compile", action="store_true", help="prediction by torch.compile too")
+    parser.add_argument(
+        "--compile", action="store_true", help="let torch.compile make the selection, too"
+    )
     parser.add_argument("--profile", action="store_true", help="print what takes the time")
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
     return parser

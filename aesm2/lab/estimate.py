@@ -76,7 +76,7 @@ def estimate(dataset: Dataset, config: Config, device: str = "auto") -> Estimate
     def step() -> None:
         taken.take(batch, torch.Generator(target).manual_seed(0), len(batch))
 
-    for _ in range(WARM + 1):
+    for _ in range(WARM):
         step()
     began = time.monotonic()
     for _ in range(TIMED):

@@ -19,7 +19,7 @@ from aesm2.training.group import Group
 RECORDED = (AESM2, AITM, CrossStitch, ESMM, MLP, PEPNet)
 """The others sort rows by scenario, and the CPU waits for how many there are of each."""
 
-WARM = 3  # steps before the one that is recorded: Adam's means and cuBLAS's memory come to be
+WARM = 3  # losses and gradients computed before one is recorded: libraries take memory at first
 
 
 class Objective(nn.Module):
@@ -71,52 +71,60 @@ class Steps:
 class RecordedSteps(Steps):
     """Steps that a GPU plays from a record, of one process and of batches of one size.
 
-    The first few are taken as they are; so is a batch of another size, such as the last of an
-    epoch. They have the same noise and change the same numbers by the same kernels.
+    A batch of another size, such as the last of an epoch, is taken as it is. All others are played,
+    the first of a run that goes on as well: it then ends in the weights of an undisturbed one.
     """
 
     def __init__(
         self, model: Model, config: TrainingConfig, optimizer: torch.optim.Optimizer, group: Group
     ) -> None:
         super().__init__(model, config, optimizer, group)
-        self.size, self.taken = config.batch_size, 0
+        self.size = config.batch_size
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def take(self, batch: Batch, noise: torch.Generator | Draw, rows: int) -> LossTerms:
         """See `Steps.take`."""
         if len(batch) != self.size or not isinstance(noise, torch.Generator):
             return super().take(batch, noise, rows)
-        self.taken += 1
-        if self.taken <= WARM:
-            return self._warm(batch, noise)
         if self.graph is None:
-            self._record(batch)
+            self.graph = self._record(batch)
         for name, tensor in batch.tensors().items():
             self.batch.tensors()[name].copy_(tensor)
         self.noise.manual_seed(noise.initial_seed())
-        self.graph.replay()  # type: ignore[union-attr]  # recorded above
+        self.graph.replay()
         return self.terms
 
-    def _warm(self, batch: Batch, noise: torch.Generator) -> LossTerms:
-        """Take a step on the stream that the record will be made on, as autograd wants it."""
-        if self.taken == 1:
-            self.stream = torch.cuda.Stream(batch.fields.device)  # type: ignore[no-untyped-call]
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            terms = super().take(batch, noise, len(batch))
-        torch.cuda.current_stream().wait_stream(self.stream)
-        return terms
-
-    def _record(self, batch: Batch) -> None:
-        """Record a step, which is not taken thereby."""
-        self.batch = mapped(torch.clone, batch)
-        self.noise = torch.Generator(batch.fields.device)
-        self.graph = torch.cuda.CUDAGraph()
-        self.graph.register_generator_state(self.noise)
-        for group in self.optimizer.param_groups:
-            group["capturable"] = True
-        with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+    def _record(self, batch: Batch) -> torch.cuda.CUDAGraph:
+        """Record a step; weights and means are as before."""
+        device = batch.fields.device
+        self.batch, self.noise = mapped(torch.clone, batch), torch.Generator(device)
+        _prepare(self.optimizer)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM):
+                self.objective(self.batch, self.noise, self.size)[0].backward()
+                self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.noise)
+        # Other threads of this process may go on with their own work on the GPU meanwhile.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             self.terms = super().take(self.batch, self.noise, self.size)
+        return graph
+
+
+def _prepare(optimizer: torch.optim.Optimizer) -> None:
+    """Let Adam have what it would make, and load, in its first step, and let it be recorded."""
+    for group in optimizer.param_groups:
+        group["capturable"] = True
+        for own in group["params"]:
+            state = optimizer.state[own]
+            if not state:
+                state["step"] = torch.zeros((), dtype=torch.float32, device=own.device)
+                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(own), torch.zeros_like(own)
+            other = nn.Parameter(torch.zeros(1, device=own.device, dtype=own.dtype))
+    other.grad = torch.zeros_like(other)
+    torch.optim.Adam([other], fused=True).step()
 
 
 def steps(
