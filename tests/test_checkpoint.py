@@ -41,7 +41,7 @@ HASHED = [name for name in FILES if name not in ("README.md", "checkpoint.json")
 
 @pytest.fixture(scope="module")
 def opened() -> Checkpoint:
-    return aesm2.load(small.run() / "checkpoint")
+    return aesm2.load(small.run() / "checkpoint", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,9 @@ def test_it_says_what_it_is(opened: Checkpoint) -> None:
     assert opened.name == "run"
     assert opened.config == small.config()
     assert opened.description == Dataset.open(small.dataset()).description
-    assert opened.device == torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert opened.device == torch.device("cpu")
+    auto = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    assert aesm2.load(opened.path).device == auto
     assert not opened.model.training
     assert opened.hash == manifest(opened.path)["hash"]
     assert [layer.name for layer in opened.layers] == ["country.1", "page.1", "task.1"]
@@ -234,12 +236,12 @@ def test_save_and_load_are_the_identity(
 
 
 def test_it_predicts_what_the_model_in_memory_did(tmp_path: Path, frame: pd.DataFrame) -> None:
-    base = aesm2.load(small.run() / "checkpoint")
+    base = aesm2.load(small.run() / "checkpoint", "cpu")
     model = build_seeded(small.config(seed=9), base.encoder.schema)
     files = files_of(base.path)
     save(tmp_path / "fresh", "fresh", base.config, model, base.encoder, 0, files)
     expected = probabilities(model, base.encode(frame))
-    np.testing.assert_array_equal(aesm2.load(tmp_path / "fresh").predict(frame), expected)
+    np.testing.assert_array_equal(aesm2.load(tmp_path / "fresh", "cpu").predict(frame), expected)
 
 
 def test_the_hash_tells_contents_apart(tmp_path: Path, opened: Checkpoint) -> None:

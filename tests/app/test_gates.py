@@ -76,7 +76,7 @@ def test_the_lens_shows_the_weights_of_the_row(go: Start, root: Path, name: str)
     wanted = gate_weights(checkpoint.model, checkpoint.encode(frame), frame.index)
     assert len(bars["data"]) == len(wanted.layers)
     (table,) = [d.value for d in at.dataframe if "weight" in d.value.columns]
-    np.testing.assert_allclose(table["weight"], wanted.to_frame()["weight"])
+    np.testing.assert_allclose(table["weight"], wanted.to_frame()["weight"], rtol=1e-5)
     assert len(at.metric) == 3
     assert ("an expert of all gates" in said(at)) == (name != "mmoe")
 

@@ -77,7 +77,7 @@ def test_the_page_shows_what_the_library_finds(start: Start) -> None:
         lines = found.of(one, every=True)[: slices.MOST]
         assert chart["data"][0]["customdata"] == [str(line.slice) for line in lines]
         np.testing.assert_allclose(
-            chart["data"][0]["x"], [line.difference.effect for line in lines]
+            chart["data"][0]["x"], [line.difference.effect for line in lines], rtol=1e-5
         )
         for sign in (1, -1):
             side = [line for line in found.of(one) if line.difference.effect * sign > 0]

@@ -193,8 +193,9 @@ def started(tmp_path: Path, records: int) -> "subprocess.Popen[str]":
     """Train in another process; return it once it has made that many records."""
     (tmp_path / "config.toml").write_text(toml(small.config(**LONG)), encoding="utf-8")
     process = small.command(
-        "train", small.dataset(), "--config", tmp_path / "config.toml", "--run", tmp_path / "run"
-    )
+        "train", small.dataset(), "--config", tmp_path / "config.toml", "--run", tmp_path / "run",
+        "--device", "cpu",
+    )  # fmt: skip
     history, until = tmp_path / "run" / "history.jsonl", time.monotonic() + SECONDS
     while not (history.exists() and len(history.read_bytes().split(b"\n")) > records):
         assert process.poll() is None, process.communicate()[1]
