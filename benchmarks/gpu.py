@@ -152,9 +152,10 @@ def trainings(model: Model, batch: Batch, bf16: bool) -> dict[str, Callable[[], 
     config = TrainingConfig(precision="bf16" if bf16 else "float32", batch_size=len(batch))
     device = batch.fields.device
 
-    def training(kind: type[Steps]) -> Callable[[], object]:
+    def training(recorded: bool) -> Callable[[], object]:
         adam = torch.optim.Adam(model.parameters(), config.learning_rate, fused=True)
-        steps = kind(model, config, adam, ALONE)
+        plain = Steps(model, config, adam, ALONE)
+        steps = RecordedSteps(plain, len(batch)) if recorded else plain
 
         def call() -> LossTerms:
             model.train()
@@ -163,10 +164,10 @@ def trainings(model: Model, batch: Batch, bf16: bool) -> dict[str, Callable[[], 
 
         return call
 
-    found = {"eager": training(Steps)}
+    found = {"eager": training(recorded=False)}
     if device.type == "cuda":
-        found["CUDA graph"] = training(RecordedSteps)
-        found[f"CUDA graph{COMPILED}"] = training(RecordedSteps)
+        found["CUDA graph"] = training(recorded=True)
+        found[f"CUDA graph{COMPILED}"] = training(recorded=True)
     return found
 
 

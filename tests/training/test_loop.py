@@ -20,7 +20,7 @@ from aesm2.evaluation import overall_score
 from aesm2.selfcheck import selfcheck
 from aesm2.training import loop
 from aesm2.training.run import Position, Run
-from aesm2.training.step import Steps, steps
+from aesm2.training.step import RecordedSteps, Steps, steps
 from tests import small
 
 ALL_ROWS = 10_000  # a batch that holds the whole training split
@@ -212,7 +212,7 @@ def test_a_record_is_the_mean_over_the_rows_since_the_last(tmp_path: Path) -> No
 def test_every_epoch_takes_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
 
-    def watched(*arguments: Any) -> Steps:
+    def watched(*arguments: Any) -> Steps | RecordedSteps:
         made = steps(*arguments)
         take = made.take
         made.take = lambda batch, *rest: seen.append(batch.fields) or take(batch, *rest)  # type: ignore[func-returns-value, method-assign]

@@ -25,7 +25,7 @@ from aesm2.training import loop, train
 from aesm2.training import run as run_module
 from aesm2.training.interrupt import interrupts
 from aesm2.training.run import Position, Run
-from aesm2.training.step import Steps
+from aesm2.training.step import RecordedSteps, Steps
 from aesm2.training.train import Interrupted
 from tests import small
 
@@ -56,7 +56,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         def stops() -> Iterator[list[int]]:
             yield received
 
-        def watched(*arguments: Any) -> Steps:
+        def watched(*arguments: Any) -> Steps | RecordedSteps:
             made = original(*arguments)
             take = made.take
 
