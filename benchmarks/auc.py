@@ -7,15 +7,16 @@ python -m benchmarks.auc [--rows 100000 1000000 10000000] [--rounds 5] [--clock 
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from aesm2.metrics import auc, auc_value
+from aesm2.metrics import Auc, auc, auc_value
 from benchmarks.harness import Timer, header, interleaved, report, spread, table
 
-OURS: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
+OURS: dict[str, Callable[[np.ndarray, np.ndarray], float | Auc]] = {
     "auc_value": auc_value,
     "auc, with its interval": auc,
 }
@@ -39,10 +40,11 @@ def measured(rows: int, rate: float, timer: Timer) -> list[tuple[str, ...]]:
     labels = (rng.random(rows) < rate).astype(np.float32)
     scores = 1 / (1 + np.exp(-(rng.standard_normal(rows) + 0.9 * labels - 2)))
     scores = scores.astype(np.float32)
-    calls = {"scikit-learn": lambda: roc_auc_score(labels, scores)}
-    calls |= {name: lambda f=f: f(labels, scores) for name, f in OURS.items()}
+    calls: dict[str, Callable[[], float | Auc]]
+    calls = {"scikit-learn": partial(roc_auc_score, labels, scores)}
+    calls |= {name: partial(f, labels, scores) for name, f in OURS.items()}
     timed, wanted = interleaved(calls, timer), roc_auc_score(labels, scores)
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for name, call in calls.items():
         found = call()
         difference = abs((found[0] if isinstance(found, tuple) else found) - wanted)

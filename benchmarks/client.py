@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 PATIENCE = 180.0  # seconds that one run of a page may take
 
@@ -49,8 +50,8 @@ class Visitor:
         self._end = contextlib.ExitStack()
         connecting = connect(
             f"ws://{parts.netloc}/_stcore/stream",
-            origin=f"http://{parts.netloc}",  # type: ignore[arg-type]
-            subprotocols=["streamlit", token] if token else ["streamlit"],  # type: ignore[list-item]
+            origin=Origin(f"http://{parts.netloc}"),
+            subprotocols=[Subprotocol(name) for name in ("streamlit", token) if name],
             additional_headers={"Cookie": "; ".join(f"{n}={v}" for n, v in cookies.items())},
             max_size=None, open_timeout=PATIENCE, ping_interval=None, proxy=None,
         )  # fmt: skip

@@ -24,13 +24,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from aesm2.config import AESM2Config, Config, ModelConfig, PLEConfig, SplitGroup, TrainingConfig
 from aesm2.config import MMoEConfig as OurMMoEConfig
 from aesm2.data.batch import Batch
+from aesm2.data.dataset import SplitName
 from aesm2.inference import probabilities
 from aesm2.models import Schema, build
 from aesm2.training.group import ALONE
 from aesm2.training.loop import fit
 from aesm2.training.run import Run
 from aesm2.training.step import Steps
-from benchmarks.model import Sizes, autocast, dense
+from benchmarks.model import Sizes, autocast, dense, labels_of
 
 LEARNING_RATE = 1e-3
 Call = Callable[[], object]
@@ -79,7 +80,8 @@ class Contender:
         self.model.eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             self.forward()
-        return counter.get_total_flops() / rows
+        total: int = counter.get_total_flops()
+        return total / rows
 
 
 def contenders(task: Task) -> Iterator[Contender]:
@@ -139,7 +141,7 @@ def _own(name: str, layers: str, model: ModelConfig, task: Task, precision: str)
         with tempfile.TemporaryDirectory() as folder:
             run = Run(Path(folder) / "run")
             run.start(Config(model=model, training=training), "")
-            splits = {"train": task.epoch, "validation": task.batch[:512]}
+            splits: dict[SplitName, Batch] = {"train": task.epoch, "validation": task.batch[:512]}
             fit(run, fresh, training, splits, [], progress=False)
 
     def predict_all() -> None:
@@ -185,7 +187,7 @@ def _rechub(name: str, layers: str, model: nn.Module, task: Task) -> Contender:
         n_epoch=1, device="cpu", model_path=tempfile.gettempdir(),
     )  # fmt: skip
     x = {n: torch.from_numpy(c) for n, c in _arrays(task.batch, task.schema).items()}
-    labels = task.batch.labels
+    labels = labels_of(task.batch)
     one = [(x, labels)]
 
     def step() -> None:
@@ -198,8 +200,8 @@ def _rechub(name: str, layers: str, model: nn.Module, task: Task) -> Contender:
             model(x).numpy()
 
     def epoch() -> None:
-        rows = DataGenerator(_arrays(task.epoch, task.schema), task.epoch.labels.numpy())
-        few = _arrays(task.batch[:512], task.schema), task.batch[:512].labels.numpy()
+        rows = DataGenerator(_arrays(task.epoch, task.schema), labels_of(task.epoch).numpy())
+        few = _arrays(task.batch[:512], task.schema), labels_of(task.batch[:512]).numpy()
         loader, *_ = rows.generate_dataloader(*few, *few, batch_size=task.sizes.rows)
         with silence():
             trainer.train_one_epoch(loader)
@@ -241,7 +243,7 @@ def _deepctr(name: str, layers: str, model: Any, task: Task) -> Contender:
     model.compile(torch.optim.Adam(model.parameters(), LEARNING_RATE), ["binary_crossentropy"] * 2)
     columns = _arrays(task.batch, task.schema)
     x = torch.from_numpy(np.stack([columns[n] for n in model.feature_index], 1).astype(np.float32))
-    y = task.batch.labels
+    y = labels_of(task.batch)
 
     def step() -> None:  # the body of its `fit`
         model.train()
@@ -264,7 +266,7 @@ def _deepctr(name: str, layers: str, model: Any, task: Task) -> Contender:
     def epoch() -> None:
         with silence():
             model.fit(
-                _arrays(task.epoch, task.schema), task.epoch.labels.numpy(),
+                _arrays(task.epoch, task.schema), labels_of(task.epoch).numpy(),
                 batch_size=task.sizes.rows, epochs=1, verbose=0,
             )  # fmt: skip
 

@@ -6,14 +6,15 @@ Axes: rows; n experts; m gates; T tasks.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from aesm2.config import AESM2Config, ExpertGroup, per_level
 from aesm2.data.batch import Batch
-from aesm2.layers.moe import Routing
+from aesm2.layers.moe import Routing, ScenarioLayer
 from aesm2.layers.selection import Selection
 from aesm2.models import AESM2, Output, Schema
 from aesm2.models.output import along_chain
@@ -29,20 +30,21 @@ class LoopForm(nn.Module):
         self.fields = nn.ModuleList(nn.Embedding(s, config.embedding_dim) for s in schema.fields)
         self.scenarios = nn.ModuleList(nn.Embedding(len(s), dim) for s in schema.levels)
         self.tasks = nn.Parameter(torch.randn(tasks, dim))
-        width, self.layers, self.level = len(schema.fields) * config.embedding_dim, [], []
+        width = len(schema.fields) * config.embedding_dim
+        layers: list[_Layer] = []
+        self.level: list[int] = []  # the level of each scenario layer
         for level, group in enumerate(per_level(config.scenario, len(schema.levels))):
             for _ in range(group.layers):
-                self.layers.append(
-                    _Layer(group, len(schema.levels[level]), width, dim * (1 + level))
-                )
+                layers.append(_Layer(group, len(schema.levels[level]), width, dim * (1 + level)))
                 self.level.append(level)
                 width = group.width
         for _ in range(config.task.layers):
             context = dim * (len(schema.levels) + 1)
-            self.layers.append(_Layer(config.task, tasks, width, context))
+            layers.append(_Layer(config.task, tasks, width, context))
             width = config.task.width
-        self.layers = nn.ModuleList(self.layers)
-        self.towers = nn.ModuleList(_tower([width, *config.tower, 1]) for _ in schema.tasks)
+        self.layers = cast(Sequence[_Layer], nn.ModuleList(layers))
+        towers = nn.ModuleList(_tower([width, *config.tower, 1]) for _ in schema.tasks)
+        self.towers = cast(Sequence[nn.Sequential], towers)
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Output:
         """Predict every task for every row."""
@@ -128,28 +130,27 @@ def _tower(sizes: Sequence[int]) -> nn.Sequential:
 @torch.no_grad()
 def copy_weights(loop: LoopForm, model: AESM2) -> None:
     """Give the loop form the weights of the library's model."""
-    table = model.embedding.weight.split(model.schema.fields)
+    table = torch.split(model.embedding.weight, list(model.schema.fields))
     for field, part in zip(loop.fields, table, strict=True):
-        field.weight.copy_(part)
+        field.load_state_dict({"weight": part})
     loop.scenarios.load_state_dict(model.scenario_embedding.state_dict())
     loop.tasks.copy_(model.task_embedding)
-    for layer, source in zip(
-        loop.layers, [*model.scenario_layers, *model.task_layers], strict=True
-    ):
-        n, m = source.shape
-        context = source.gate_context.weight.view(n, m, -1)
+    for layer, source in zip(loop.layers, model.layers, strict=True):
+        n, m = len(layer.experts), len(layer.gates)
+        context = source.get_parameter("gate_context.weight").view(n, m, -1)
         for j, gate in enumerate(layer.gates):
-            if isinstance(source.gate, nn.Linear):  # a scenario layer: (n · m, inputs)
+            if isinstance(source, ScenarioLayer):  # its gates: (n · m, inputs)
                 parts = [source.gate.weight.view(n, m, -1)[:, j], context[:, j]]
             else:  # a task layer: (T, n, inputs)
-                parts = [source.gate[j], context[:, j], source.gate_own[:, j]]
-            gate.weight.copy_(torch.cat(parts, dim=1))
-        _copy_linear(layer.experts, source.experts.linear)
+                own = source.get_parameter("gate_own")[:, j]
+                parts = [source.get_parameter("gate")[j], context[:, j], own]
+            gate.load_state_dict({"weight": torch.cat(parts, dim=1)})
+        _copy_linear(layer.experts, source.get_submodule("experts.linear"))
     for number, source in enumerate(model.towers):
         _copy_linear([tower[2 * number] for tower in loop.towers], source)
 
 
-def _copy_linear(parts: Sequence[nn.Module], source: nn.Module) -> None:
-    for part, weight, bias in zip(parts, source.weight, source.bias, strict=True):
-        part.weight.copy_(weight)
-        part.bias.copy_(bias)
+def _copy_linear(parts: Iterable[nn.Module], source: nn.Module) -> None:
+    weights, biases = source.get_parameter("weight"), source.get_parameter("bias")
+    for part, weight, bias in zip(parts, weights, biases, strict=True):
+        part.load_state_dict({"weight": weight, "bias": bias})

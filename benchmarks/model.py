@@ -7,16 +7,17 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aesm2.config import AESM2Config, ExpertGroup, MixtureGroup, MMoEConfig, TrainingConfig
 from aesm2.data.batch import Batch
 from aesm2.inference import probabilities
 from aesm2.layers.experts import SPARSE_MAX_SHARE, SPARSE_MIN_ROWS, Compute, Experts
 from aesm2.losses import loss_terms
-from aesm2.models import AESM2, MMoE, Schema
+from aesm2.models import AESM2, MMoE, Model, Schema
 from benchmarks.harness import Timer, header, interleaved, spread, table
 from benchmarks.loop_form import LoopForm, copy_weights
 
@@ -125,12 +126,23 @@ def random_batch(sizes: Sizes, rows: int | None = None) -> Batch:
     return Batch(fields, draw(sizes.scenarios, 1), labels.float(), numbers)
 
 
+def labels_of(batch: Batch) -> Tensor:
+    """Labels of a batch; ValueError where it has none."""
+    if batch.labels is None:
+        raise ValueError("training needs labels")
+    return batch.labels
+
+
 def dense(group: ExpertGroup) -> MixtureGroup:
     """As many experts of the same width, all of them at work."""
     return MixtureGroup(layers=group.layers, experts=group.experts, width=group.width)
 
 
-def build(sizes: Sizes, kind: str, compute: Compute, bf16: bool) -> nn.Module:  # noqa: ARG001
+@overload
+def build(sizes: Sizes, kind: Literal["aesm2"], compute: Compute, bf16: bool) -> AESM2: ...
+@overload
+def build(sizes: Sizes, kind: str, compute: Compute, bf16: bool) -> Model: ...
+def build(sizes: Sizes, kind: str, compute: Compute, bf16: bool) -> Model:  # noqa: ARG001
     """Build a form; all forms of AESM² have the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -146,10 +158,10 @@ def build(sizes: Sizes, kind: str, compute: Compute, bf16: bool) -> nn.Module:  
             return model
         loop = LoopForm(config, sizes.schema)
     copy_weights(loop, model)
-    return loop
+    return loop  # type: ignore[return-value]  # it takes and returns what a Model does
 
 
-def check_equal(models: dict[str, nn.Module], batch: Batch) -> None:
+def check_equal(models: dict[str, Model], batch: Batch) -> None:
     """Raise RuntimeError unless every float32 form of AESM² predicts the same."""
     first, *others = (n for n, (kind, _, bf16) in FORMS.items() if kind != "mmoe" and not bf16)
     wanted = probabilities(models[first], batch)
@@ -164,9 +176,7 @@ def autocast(bf16: bool) -> AbstractContextManager[object]:
     return torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
 
 
-def prediction(
-    model: nn.Module, batch: Batch, form: tuple[str, Compute, bool]
-) -> Callable[[], object]:
+def prediction(model: Model, batch: Batch, form: tuple[str, Compute, bool]) -> Callable[[], object]:
     """Return a function that predicts the batch."""
 
     def predict() -> None:
@@ -177,7 +187,7 @@ def prediction(
 
 
 def training_step(
-    model: nn.Module, batch: Batch, form: tuple[str, Compute, bool]
+    model: Model, batch: Batch, form: tuple[str, Compute, bool]
 ) -> Callable[[], object]:
     """Return a function that takes one step on the batch, as aesm2.training.loop does."""
     kind, _, bf16 = form
@@ -191,9 +201,10 @@ def training_step(
         model.train()
         with autocast(bf16):
             output = model(batch, generator)
-        terms = loss_terms(output, batch.labels)
+        terms = loss_terms(output, labels_of(batch))
         adam.zero_grad(set_to_none=True)
-        terms.total(weights, config.lambda_specific, config.lambda_shared).backward()
+        loss = terms.total(weights, config.lambda_specific, config.lambda_shared)
+        loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
 
     return step

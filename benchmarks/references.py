@@ -123,8 +123,8 @@ def tree_inputs(encoder: Encoder, frame: pd.DataFrame, batch: Batch) -> pd.DataF
     return pd.DataFrame(columns, index=frame.index)
 
 
-def _category(codes: torch.Tensor, size: int) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes.numpy(), categories=range(size))
+def _category(codes: torch.Tensor, size: int) -> "pd.Categorical[int]":
+    return pd.Categorical.from_codes(codes.numpy(), categories=pd.RangeIndex(size))
 
 
 def boosting(
@@ -203,7 +203,8 @@ def summary(
         together = pd.concat(runs)
         together = together[together["scope"].isin(scopes)].astype({"scenario": str})
         for (scenario, task), rows in together.groupby(["scenario", "task"], sort=False):
-            line = {"model": model, "scenario": scenario, "task": task, "n": int(rows["n"].iloc[0])}
+            line: dict[str, Any] = {"model": model, "scenario": scenario, "task": task}
+            line["n"] = int(rows["n"].iloc[0])
             line["runs"] = [_points(value) for value in rows["auc"]]
             if len(rows) == 1:
                 line["interval"] = [_points(rows[end].iloc[0]) for end in ("auc_low", "auc_high")]

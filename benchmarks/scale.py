@@ -91,7 +91,7 @@ def step_of_table(values: int, dim: int, seed: int) -> dict[str, float]:
         began = time.process_time()
         terms = loss_terms(model(batch, source), labels)
         optimizer.zero_grad(set_to_none=True)
-        terms.total(weights, 1e-3, 1e-3).backward()
+        terms.total(weights, 1e-3, 1e-3).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         seconds.append(time.process_time() - began)
     return {
@@ -137,10 +137,11 @@ def dataset(folder: Path, rows: int) -> Path:
 def seconds_a_step(folder: Path, skip: int = 2) -> float:
     """Median over a run's records of the seconds a step took; the first ones are warm-up."""
     lines = [x for x in read_lines(folder / "history.jsonl") if x["kind"] == "train"][skip:]
-    return statistics.median(
+    median: float = statistics.median(
         (b["seconds"] - a["seconds"]) / (b["step"] - a["step"])
         for a, b in itertools.pairwise(lines)
     )
+    return median
 
 
 def processes(rows: int, rounds: int, most: int) -> str:

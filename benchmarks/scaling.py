@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from aesm2.config import AESM2Config, ExpertGroup
+from aesm2.layers.experts import Compute
 from aesm2.models import AESM2
 from benchmarks.harness import Timer, header, interleaved, report, table
 from benchmarks.model import Sizes, prediction, random_batch, training_step
@@ -44,7 +45,7 @@ def measured(
 ) -> list[tuple[str, ...]]:
     """Two lines an axis: prediction and a training step."""
     made = {value: calls(base, axis, value) for value in values}
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for place, what in enumerate(("predict", "train")):
         timed = interleaved({str(v): pair[place] for v, pair in made.items()}, timer)
         medians = [timed[str(value)].median for value in values]
@@ -75,7 +76,8 @@ def calls(base: Sizes, axis: str, value: int) -> tuple[Callable[[], object], Cal
         torch.manual_seed(0)
         config = AESM2Config(embedding_dim=sizes.dim, scenario=group, task=sizes.task)
         model = AESM2(config, sizes.schema)
-    batch, form = random_batch(sizes), ("aesm2", "auto", False)
+    batch = random_batch(sizes)
+    form: tuple[str, Compute, bool] = ("aesm2", "auto", False)
     return prediction(model, batch, form), training_step(model, batch, form)
 
 

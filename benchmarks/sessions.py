@@ -103,7 +103,7 @@ def measure(
     left = _used(servers)
     lines = [[what, len(s), *(f"{v:.2f}" for v in (_at(s, 0.5), _at(s, 0.95), max(s)))]
              for what, s in sorted(found.seconds.items())]  # fmt: skip
-    facts = [
+    facts: list[Sequence[object]] = [
         ["errors", len(found.errors)],
         ["runs a second", f"{sum(map(len, found.seconds.values())) / passed:.1f}"],
         ["processor, of one core", f"{(after.cpu - before.cpu) / passed:.0%}"],

@@ -76,7 +76,8 @@ def engines_agree(chosen: argparse.Namespace, folder: Path) -> str:
 
 def sizes(chosen: argparse.Namespace, folder: Path, rows: int) -> list[tuple[object, ...]]:
     """Measure every work and engine on a log of so many rows."""
-    log, lines = folder / str(rows), []
+    log = folder / str(rows)
+    lines: list[tuple[object, ...]] = []
     for work in chosen.works:
         for engine in chosen.engines:
             key = [work, engine, rows, chosen.workers, chosen.rows_per_part]

@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> None:
         f" median of {chosen.rounds}\n"
     )
     columns = ["", "seconds", "fastest–slowest", "rows/s", "peak memory so far, MB"]
-    lines = [("rows read, model loaded", "", "", "", f"{peak_megabytes():,.0f}")]
+    lines: list[tuple[str, ...]] = [
+        ("rows read, model loaded", "", "", "", f"{peak_megabytes():,.0f}")
+    ]
     timer = Timer(chosen.rounds, at_least=0)
     for name, call in calls(checkpoint, frame).items():
         timing = interleaved({name: call}, timer)[name]

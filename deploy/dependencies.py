@@ -94,13 +94,15 @@ def named(file: Path) -> list[str]:
 def licence(own: Distribution) -> str:
     """Return what a package says its licence is, "" where it does not say."""
     about = own.metadata
-    if about.get("License-Expression"):
-        return str(about["License-Expression"])
+    expression, *_ = about.get_all("License-Expression") or [""]
+    if expression:
+        return str(expression)
     classified = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or ()
                   if c.startswith("License :: ") and not c.endswith("OSI Approved")]  # fmt: skip
     if classified:
         return " and ".join(classified)
-    return str(about.get("License") or "").strip().partition("\n")[0][:60]
+    text, *_ = about.get_all("License") or [""]
+    return str(text).strip().partition("\n")[0][:60]
 
 
 def judged(text: str) -> Verdict:
