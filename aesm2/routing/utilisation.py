@@ -147,13 +147,13 @@ def count(
 def _summed(
     parts: Sequence[Tensor], own: Tensor, paths: int, kind: torch.dtype
 ) -> list[np.ndarray]:
-    """Sum each part over the rows of each path: (..., rows, n) → (T, paths, n).
+    """Sum each part over the rows of each path: (rows, n) or (T, rows, n) → (T, paths, n).
 
     own: the path of each row. kind: what the sums are computed in. All parts are one matrix, with a
     line for each target and expert.
     """
-    lines = [part.reshape(-1, *part.shape[-2:]).transpose(1, 2) for part in parts]  # (T, n, rows)
-    whole = torch.cat([line.reshape(-1, len(own)) for line in lines])
+    lines = [part.mT if part.ndim == 3 else part.mT.unsqueeze(0) for part in parts]  # (T, n, rows)
+    whole = torch.cat([line.flatten(0, 1) for line in lines])
     # A byte becomes a number in a fifth of the time that a truth value takes.
     whole = (whole.view(torch.uint8) if whole.dtype == torch.bool else whole).to(kind)
     if paths <= FEW:  # a product of matrices is several times as fast

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import assume, given, settings
 
 from aesm2.config import MLPConfig
@@ -13,7 +14,7 @@ from aesm2.data.batch import Batch
 from aesm2.errors import InputError
 from aesm2.models import AESM2, build
 from aesm2.routing.trace import layer_specs, trace
-from aesm2.routing.utilisation import Utilisation, utilisation
+from aesm2.routing.utilisation import Utilisation, count, utilisation
 from tests import oracle
 from tests.models import cases
 from tests.models.test_aesm2_oracle import narrowest_choice
@@ -102,6 +103,15 @@ def test_sums_over_many_paths_are_those_over_few(monkeypatch: pytest.MonkeyPatch
     few = utilisation(model, rows)
     monkeypatch.setattr("aesm2.routing.utilisation.FEW", 0)
     same(utilisation(model, rows), few)
+
+
+def test_no_rows_add_nothing() -> None:
+    model, rows = model_and_rows(3)
+    none = rows[:0]
+    with torch.no_grad():
+        nothing = count(model.schema, layer_specs(model), none.scenarios, model(none).routings)
+    same(utilisation(model, rows) + nothing, utilisation(model, rows))
+    assert not nothing.rows.any()
 
 
 def test_it_agrees_with_the_trace() -> None:
