@@ -5,7 +5,7 @@ from typing import Literal
 import streamlit as st
 
 from aesm2.device import flush_subnormals
-from app import cache, log, state, widgets
+from app import cache, failures, log, state, widgets
 from app.people import login, who
 from app.story import page as story
 
@@ -64,7 +64,7 @@ page = st.navigation(
 )
 state.remember("page", page.url_path)
 state.remember("about", None)
-with cache.metrics().script(page.url_path or "home"), widgets.problems_told():
+with cache.metrics().script(page.url_path or "home"), failures.told():
     if story.on():
         story.show()
     else:

@@ -11,7 +11,7 @@ from aesm2.errors import InputError
 from aesm2.report import Context, Help, Report, pinned
 from aesm2.report.figures import figure_text
 from aesm2.report.pin import pin_id
-from app import state
+from app import failures, state
 
 _REPORT, _PROBLEM, _UNDO = "report", "report-problem", "report-undo"
 PAGE = "views/report.py"
@@ -57,6 +57,7 @@ def undoable() -> Undo | None:
     return found
 
 
+@failures.callback
 def undo() -> None:
     """Take the last change back."""
     last = undoable()
@@ -112,6 +113,7 @@ def _pinned(chart: Chart) -> str:
     return id_ if id_ in ids else ""
 
 
+@failures.callback
 def _toggled(chart: Chart, id_: str) -> None:
     if id_:
         keep(report().without(id_), f"“{chart.title}” was taken out")

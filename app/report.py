@@ -13,7 +13,7 @@ from aesm2.report.figures import read_figure
 from aesm2.report.names import file_names, part
 from aesm2.report.pin import FONT_SIZES, LONGEST_COMMENT, LONGEST_TITLE
 from aesm2.report.saved import LARGEST_FILE
-from app import pins, state, widgets
+from app import failures, pins, state, widgets
 from app.people import who
 
 DRAWN = 10  # previews that are open from the start
@@ -162,6 +162,7 @@ def _open() -> None:
         )  # fmt: skip
 
 
+@failures.callback
 def _opened() -> None:
     file = state.entered("report-upload")
     state.remember("report-file", "")
@@ -176,31 +177,38 @@ def _opened() -> None:
         state.remember("report-file", f"{error}. Nothing was changed.")
 
 
+@failures.callback
 def _retitled() -> None:
     title = str(state.entered("report-title") or "").strip()[:LONGEST_TITLE] or "Report"
     pins.keep(pins.report().model_copy(update={"title": title}))
 
 
+@failures.callback
 def _resized() -> None:
     pins.keep(pins.report().model_copy(update={"font_size": int(state.entered("report-size"))}))
 
 
+@failures.callback
 def _renamed(id_: str) -> None:
     pins.keep(pins.report().renamed(id_, str(state.entered(f"report-name-{id_}") or "")))
 
 
+@failures.callback
 def _commented(id_: str) -> None:
     pins.keep(pins.report().commented(id_, str(state.entered(f"report-words-{id_}") or "")))
 
 
+@failures.callback
 def _moved(id_: str, by: int) -> None:
     pins.keep(pins.report().moved(id_, by))
 
 
+@failures.callback
 def _removed(id_: str, title: str) -> None:
     pins.keep(pins.report().without(id_), f"“{title}” was taken out")
 
 
+@failures.callback
 def _cleared() -> None:
     shown = pins.report()
     pins.keep(shown.model_copy(update={"pins": (), "comments": {}}), "All charts were taken out")

@@ -1,8 +1,7 @@
-"""Inputs and frames that the pages share: the global bar, charts with their duties, messages."""
+"""Inputs and frames that the pages share: the global bar, charts with their duties."""
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from aesm2.plots.style import provenance, stamp_of
 from aesm2.report import Context
 from aesm2.routing.gates import MixtureSpec, mixture_layers
 from aesm2.routing.trace import LayerSpec
-from app import cache, locations, log, pins, state
+from app import cache, locations, pins, state
 from app.explanation import Explanation as Explanation  # pages write widgets.Explanation
-from app.people import login, who
+from app.people import login
 
 ANY = ""  # every scenario of a level
 LAYERLESS = ("", "data")  # pages whose charts are of no layer
@@ -244,35 +243,6 @@ def escaped(text: str) -> str:
 def plain(text: str) -> str:
     """Take back what `escaped` did."""
     return re.sub(r"\\([\\`*_\[\]$~:#<])", r"\1", text)
-
-
-@contextlib.contextmanager
-def problems_told() -> Iterator[None]:
-    """Turn an exception of a page into a message that says what happened and what to do."""
-    try:
-        yield
-    except who.Forbidden as refused:
-        said = str(refused)
-        st.warning(f"{said[:1].upper()}{said[1:]}", icon=":material/lock:")
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
-    except Exception as error:
-        id_ = log.problem("a page failed", error, **facts())
-        cache.metrics().error("page")
-        st.error(
-            f"Something went wrong on our side (error {id_}), and nothing was changed. The rest of"
-            " the app still works: reload the page, or start over from Home. If it comes back, give"
-            " whoever runs this app that id.",
-            icon=":material/error:",
-        )
-
-
-def facts() -> dict[str, str]:
-    """Return whose run of which page this is, for the log: short, and no names."""
-    told = {"page": str(state.recall("page") or "home"), "session": state.session()[:8]}
-    with contextlib.suppress(InputError):
-        told |= {"person": who.person().id[:8]} if who.person().id else {}
-    return told
 
 
 def _checkpoint_input() -> None:

@@ -12,7 +12,7 @@ import torch
 from aesm2.attribution import METHODS, Attribution, attribute, means, means_words
 from aesm2.data.scenarios import scenario_names
 from aesm2.plots.attribution import MEASURES, Measure, means_alt, means_figure
-from app import cache, recipes, state, widgets
+from app import cache, failures, recipes, state, widgets
 from app.attribution import row
 from app.attribution.page import Asked, shown_rows
 from app.background import Job, State, Tick
@@ -119,6 +119,7 @@ def work(asked: Asked, positions: np.ndarray) -> Callable[[Tick], Attribution]:
     return compute
 
 
+@failures.callback
 def _start(id_: str, asked: Asked, positions: np.ndarray) -> None:
     title = f"{METHODS[asked.method]} of {len(positions):,} rows, {asked.title}"
     cache.background().submit(id_, title, work(asked, positions), owner())

@@ -17,7 +17,7 @@ from aesm2.routing.interventions import (
     words,
 )
 from aesm2.routing.trace import LayerSpec
-from app import state, widgets
+from app import failures, state, widgets
 from app.interventions import form
 
 DO, UNDO, NAMED = "do", "interventions-undo", "interventions-named"
@@ -71,6 +71,7 @@ def current(layers: tuple[LayerSpec, ...]) -> Interventions:
     return found
 
 
+@failures.callback
 def put(text: str) -> None:
     """Replace the view's interventions; the last ones can be brought back."""
     before = state.get(DO)
@@ -127,6 +128,7 @@ def _problem(layers: tuple[LayerSpec, ...], wanted: Interventions) -> str:
     return ""
 
 
+@failures.callback
 def _undo() -> None:
     *rest, last = state.recall(UNDO)
     state.remember(UNDO, rest)
@@ -150,5 +152,6 @@ def _named(now: Interventions) -> None:
         )  # fmt: skip
 
 
+@failures.callback
 def _save(name: str, text: str) -> None:
     state.remember(NAMED, (state.recall(NAMED) or {}) | {name: text})

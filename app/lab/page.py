@@ -10,7 +10,7 @@ from aesm2.config import Config
 from aesm2.errors import InputError
 from aesm2.files import read_lines
 from aesm2.lab.job import Job, Status, Wish, diagnose, remedied, trouble
-from app import state, widgets
+from app import failures, state, widgets
 from app.lab import actions
 from app.lab.folder import jobs as jobs
 from app.lab.folder import lab as lab
@@ -124,6 +124,7 @@ def told() -> None:
             _button("Undo", "undo", lambda: _restore(place))
 
 
+@failures.callback
 def attempt(act: Callable[[], object]) -> None:
     """Do what a button asks; what cannot be is told on the page."""
     state.remember(_PROBLEM, None)

@@ -15,7 +15,7 @@ from aesm2.data.encoder import tasks_exist
 from aesm2.inference import probabilities
 from aesm2.routing.counterfactual import answer
 from aesm2.routing.trace import RoutingTrace
-from app import cache, state, widgets
+from app import cache, failures, state, widgets
 from app.rows import search as row_search
 from app.rows import source as row_source
 from app.rows import table as row_table
@@ -153,5 +153,6 @@ def _nothing_found(described: Description) -> None:
     )  # fmt: skip
 
 
+@failures.callback
 def _pick_random(index: pd.Index, found: np.ndarray) -> None:
     state.put(row=str(index[np.random.default_rng().choice(found)]))

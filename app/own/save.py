@@ -12,7 +12,7 @@ from aesm2.data.draft.preview import Preview
 from aesm2.data.store import Saved, relative, save, undo
 from aesm2.errors import InputError
 from aesm2.owner import OWNER
-from app import locations, state, widgets
+from app import failures, locations, state, widgets
 from app.lab.folder import places
 from app.own import page as own
 from app.people import quotas, who
@@ -99,6 +99,7 @@ def _save(table: own.Own, found: Preview, folder: Path, shared: bool) -> None:
         state.remember(_PROBLEM, str(error).rstrip("."))
 
 
+@failures.callback
 def _undo(saved: Saved) -> None:
     state.remember(_PROBLEM, None)
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from aesm2.errors import InputError
-from app import locations, state, widgets
+from app import failures, locations, state, widgets
 from app.lens import page as lens
 from app.own import page as own
 from app.rows import upload
@@ -51,7 +51,8 @@ def invitation() -> None:
     if (locations.ROOT / EXAMPLE).exists():
         st.button(
             "Try it with the log of KuaiRand-Pure", icon=":material/play_arrow:", key="own-example",
-            on_click=_take, args=(lambda: own.from_path(str(locations.ROOT / EXAMPLE)),),
+            on_click=failures.callback(_take),
+            args=(lambda: own.from_path(str(locations.ROOT / EXAMPLE)),),
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from aesm2.data.encoder import require_columns
 from aesm2.data.room import decoded, require_columns_bounded, stored_values, texts_of
 from aesm2.data.tables import frame_of, read_csv
 from aesm2.errors import InputError
-from app import cache, log, state
+from app import cache, failures, log, state
 from app.cache import RowSet
 from app.people import quotas, who
 from app.people.who import Right
@@ -136,6 +136,7 @@ def panel(checkpoint: Checkpoint, example: pd.DataFrame | None) -> None:
                   help="takes the rows out of the session")  # fmt: skip
 
 
+@failures.callback
 def forget() -> None:
     """Take all uploaded rows out of the session."""
     for name in (_UPLOADS, _ENCODED, _BYTES):

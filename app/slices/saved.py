@@ -6,7 +6,7 @@ import streamlit as st
 
 from aesm2.errors import InputError
 from aesm2.slices import saved
-from app import cache, locations, state, widgets
+from app import cache, failures, locations, state, widgets
 from app.people import who
 from app.people.who import Right
 from app.rows import source as row_source
@@ -93,6 +93,7 @@ def _saving(opened: cache.Opened, text: str) -> None:
         st.rerun()
 
 
+@failures.callback
 def _delete(dataset: str, name: str) -> None:
     try:
         who.require(Right.SLICES)
@@ -112,6 +113,7 @@ def _undo_offer(dataset: str) -> None:
         st.button("Undo", icon=":material/undo:", key="slice-undo", on_click=_undo, args=gone)
 
 
+@failures.callback
 def _undo(dataset: str, name: str, text: str) -> None:
     try:
         _save(dataset, name, text)

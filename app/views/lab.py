@@ -4,7 +4,7 @@ import streamlit as st
 
 from aesm2.lab.job import Job, Status
 from aesm2.lab.records import read_history
-from app import state, widgets
+from app import failures, state, widgets
 from app.lab import branch as lab_branch
 from app.lab import compare as lab_compare
 from app.lab import experts as lab_experts
@@ -52,7 +52,7 @@ def live(was_active: bool) -> None:
     """Draw what changes by itself; the whole page again once nothing is at work any more."""
     if lab.acted():  # a button in here, whose consequences the whole page shows
         st.rerun()
-    with widgets.problems_told():
+    with failures.told():
         lab.lab().tend()
         jobs = lab.jobs()
         lab.runs(jobs)

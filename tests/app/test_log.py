@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import cache, locations, log, metrics
+from app import cache, locations, log, metrics, pins
 from app.home import page as home
 from app.lens import rows as lens_rows
 from tests.app.test_background import SECONDS
@@ -76,6 +76,57 @@ def test_a_page_that_breaks_shows_the_id_of_its_line(
     assert "page=home" in line
     assert "private" not in line + error.value
     assert not at.exception
+
+
+def pinned(at: AppTest) -> AppTest:
+    """Press the pin of Home's chart."""
+    (button,) = [own for own in at.button if (own.key or "").startswith("pin-home-metrics")]
+    return button.click().run()
+
+
+def test_a_button_that_breaks_shows_the_id_of_its_line_on_a_page_that_is_whole(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = start("")
+    charts = len(at.get("plotly_chart"))
+    with monkeypatch.context() as patch:
+        patch.setattr(pins, "keep", lambda *_: broken("private"))
+        at = pinned(at)
+    (line,) = [line for line in lines(capsys) if "a button failed" in line]
+    id_ = line.partition("error=")[2].split()[0]
+    (error,) = at.error
+    assert f"(error {id_})" in error.value
+    assert "page=home" in line
+    assert "private" not in line + error.value
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == charts
+    at = pinned(at)  # now it works, and the error is told once
+    assert not at.error and len(at.session_state["objects"]["report"].pins) == 1
+
+
+def test_a_button_that_may_not_is_told_so_without_an_id(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from app import failures
+        from app.people.who import Forbidden
+
+        def refused() -> None:
+            raise Forbidden("you may not")
+
+        with failures.told():
+            st.button("Go", on_click=failures.callback(refused))
+            st.text("the rest")
+
+    at = AppTest.from_function(script).run()
+    at = at.button[0].click().run()
+    assert [own.value for own in at.warning] == ["You may not"]
+    assert [own.value for own in at.text] == ["the rest"]
+    assert not at.error and not at.exception
+    assert not [line for line in lines(capsys) if "failed" in line]
+    assert not at.run().warning
 
 
 def test_the_counts_add_up() -> None:
