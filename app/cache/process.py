@@ -7,7 +7,7 @@ import streamlit as st
 from app.background import Background
 from app.metrics import Metrics
 from app.people.quotas import Ledger
-from app.tidy import Tidier
+from app.tidy import Tidier, share_heaps
 
 
 @st.cache_resource
@@ -43,4 +43,5 @@ def metrics() -> Metrics:
 @st.cache_resource(show_spinner=False, on_release=Tidier.stop)
 def keep_tidy() -> Tidier:
     """Let memory go back to the system while pages are in use; one thread for the process."""
+    share_heaps()
     return Tidier(metrics().runs)

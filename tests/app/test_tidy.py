@@ -1,6 +1,9 @@
 """Memory that goes back to the system, without Streamlit."""
 
+import ctypes
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.metrics import Metrics, memory
-from app.tidy import Tidier, tidy
+from app.tidy import HEAPS, Tidier, tidy
 
 SECONDS = 20.0
 
@@ -63,6 +66,42 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     tidy()
     assert memory() < full - 150e6
     assert len(last) == 8_000
+
+
+HEAPS_OF_THREADS = """
+import ctypes, sys, tempfile, threading
+from app.tidy import share_heaps
+
+if sys.argv[1] == "shared":
+    share_heaps()
+libc, stay = ctypes.CDLL(None), threading.Barrier(13)
+libc.malloc.restype, libc.fopen.restype = ctypes.c_void_p, ctypes.c_void_p
+
+def take():
+    libc.malloc(100_000)
+    stay.wait()
+    stay.wait()
+
+for _ in range(12):
+    threading.Thread(target=take).start()
+stay.wait()
+with tempfile.NamedTemporaryFile() as file:
+    told = ctypes.c_void_p(libc.fopen(file.name.encode(), b"w"))
+    libc.malloc_info(0, told)
+    libc.fclose(told)
+    print(file.read().count(b"<heap"))
+stay.wait()
+"""
+
+
+def test_threads_share_two_heaps() -> None:
+    if not hasattr(ctypes.CDLL(None), "malloc_info"):
+        pytest.skip("this C library does not tell of its heaps")
+    own, shared = (
+        int(subprocess.check_output([sys.executable, "-c", HEAPS_OF_THREADS, how], text=True))
+        for how in ("own", "shared")
+    )
+    assert shared <= HEAPS < own
 
 
 def test_runs_of_all_pages_are_counted() -> None:
