@@ -45,6 +45,7 @@ class Status(StrEnum):
     STOPPED = "stopped"
     FINISHED = "finished"
     FAILED = "failed"
+    BROKEN = "broken"  # a file of it cannot be read, see `Job.problem`
 
     @property
     def active(self) -> bool:
@@ -127,11 +128,29 @@ class Job:
         """Return the number of the process that trains here now."""
         return holder(self.folder / LOCK)
 
+    @property
+    def gone(self) -> bool:
+        """Whether its folder was taken away, or most of it."""
+        return not (self.folder / JOB).exists()
+
+    def problem(self) -> str:
+        """Say which of its files cannot be read, and why; "" where all can."""
+        try:
+            self.config(), self.position(), self.outcome()
+        except InputError as error:
+            return str(error)
+        return ""
+
     def status(self) -> Status:
-        """Say how the run stands, from its files and the lock alone."""
+        """Say how the run stands, from its files and the lock alone.
+
+        InputError where its order cannot be read.
+        """
         wish, working = self.order().wish, self.holder() is not None
         if working:
             return Status.RUNNING if wish is Wish.RUN else Status.HALTING
+        if self.problem():
+            return Status.BROKEN
         if self.position().finished and self.run.checkpoint.exists():
             return Status.FINISHED
         if wish is not Wish.RUN:

@@ -34,14 +34,18 @@ class Lab:
 
     def jobs(self) -> list[Job]:
         """Return the runs in the order of their tickets."""
+        return [job for job, _ in self._orders()]
+
+    def _orders(self) -> list[tuple[Job, Order]]:
+        """Return the runs whose order can be read, and what it says, by their tickets."""
         found = []
         for file in self.root.glob(f"*/{JOB}"):
             if not NAME.fullmatch(file.parent.name):  # hidden: one in the making
                 continue
             with contextlib.suppress(InputError):  # one that vanishes just now, or is broken
                 job = Job(file.parent)
-                found.append((job.order().ticket, job.name, job))
-        return [job for *_, job in sorted(found, key=lambda line: line[:2])]
+                found.append((job, job.order()))
+        return sorted(found, key=lambda line: (line[1].ticket, line[0].name))
 
     def job(self, name: str) -> Job:
         """Return a run by name; InputError where there is none."""
@@ -171,20 +175,23 @@ class Lab:
     def ahead(self, job: Job) -> list[Job]:
         """Return the runs that a queued run waits for, in order."""
         own = job.order()
-        same = [other for other in self.jobs() if other.order().device == own.device]
+        same = [line for line in self._orders() if line[1].device == own.device]
         return [
             other
-            for other in same
+            for other, order in same
             if other.folder != job.folder
             and (
-                other.status().active
-                or (other.status() is Status.QUEUED and other.order().ticket < own.ticket)
+                (status := other.status()).active
+                or (status is Status.QUEUED and order.ticket < own.ticket)
             )
         ]
 
     def next(self, device: str) -> Job | None:
         """Return whose turn it is on a device: one at work, else the lowest ticket that waits."""
-        statuses = {job: job.status() for job in self.jobs() if job.order().device == device}
+        statuses = {}
+        for job in (job for job, order in self._orders() if order.device == device):
+            with contextlib.suppress(InputError):  # it vanishes just now
+                statuses[job] = job.status()
         for job, status in statuses.items():
             if status.active:
                 return job
@@ -198,7 +205,7 @@ class Lab:
 
     def tend(self) -> None:
         """Start a worker for every device that has work and no worker."""
-        for device in {job.order().device for job in self.jobs()}:
+        for device in {order.device for _, order in self._orders()}:
             if self.next(device) is None:
                 continue
             with giving(self.worker_lock(device)) as lock:
@@ -224,7 +231,7 @@ class Lab:
         return self.root / f".worker-{re.sub('[^a-z0-9]', '-', device)}.lock"
 
     def _ticket(self) -> int:
-        return 1 + max((job.order().ticket for job in self.jobs()), default=0)
+        return 1 + max((order.ticket for _, order in self._orders()), default=0)
 
     def _require_idle(self, job: Job) -> None:
         if job.status().active:

@@ -5,6 +5,7 @@ What it does stands in worker.log of the lab's folder, one JSON value a line.
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from aesm2.errors import InputError
 from aesm2.files import append_line
-from aesm2.lab.job import LOG, Job, Status, Wish
+from aesm2.lab.job import LOG, Job, Wish
 from aesm2.lab.queue import Lab, environment
 from aesm2.lock import holding
 
@@ -29,15 +30,22 @@ def work(lab: Lab, device: str, lock: int | None = None) -> None:
     """
     with holding(lab.worker_lock(device), given=lock) as ours:
         while ours and (job := lab.next(device)) is not None:
-            if job.status() is Status.QUEUED:
-                train(lab, job)
-            else:  # a former worker's process, which outlived it
-                watch(lab, job)
+            try:
+                if job.holder() is None:
+                    train(lab, job)
+                else:  # a former worker's process, which outlived it
+                    watch(lab, job)
+            except (OSError, InputError):
+                if not job.gone:
+                    raise
 
 
 def train(lab: Lab, job: Job) -> None:
-    """Run a job in a process of its own until it ends, and note how it ended."""
-    command = [sys.executable, "-m", "aesm2.cli", *job.command()]
+    """Run a job in a process of its own until it ends, and note how it ended.
+
+    A run whose folder was taken away is ended: nobody could ask it to stop any more.
+    """
+    command, before = [sys.executable, "-m", "aesm2.cli", *job.command()], job.seconds()
     with (job.folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -48,12 +56,14 @@ def train(lab: Lab, job: Job) -> None:
             start_new_session=True,
         )
     note(lab, "run started", job, process=process.pid)
-    before, began = job.seconds(), time.monotonic()
+    began = time.monotonic()
     while process.poll() is None:
+        if job.gone:
+            process.kill()
         limit(lab, job, before + time.monotonic() - began)
         lab.enforce(job)
         time.sleep(POLL)
-    with contextlib.suppress(OSError):  # the folder may be gone
+    if not job.gone:
         job.end(process.returncode)
     note(lab, "run ended", job, code=process.returncode)
 
@@ -80,7 +90,10 @@ def note(lab: Lab, event: str, job: Job | None = None, **facts: object) -> None:
 
 def watch(lab: Lab, job: Job) -> None:
     """Wait for a job that somebody else started."""
-    while job.holder() is not None:
+    while (process := job.holder()) is not None:
+        if job.gone and process:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         with contextlib.suppress(OSError, InputError):
             limit(lab, job, job.seconds())
         lab.enforce(job)

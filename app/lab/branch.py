@@ -4,7 +4,7 @@ import streamlit as st
 
 from aesm2.config import Config, parse
 from aesm2.errors import InputError
-from aesm2.lab.job import Job
+from aesm2.lab.job import Job, Status
 from app import state, widgets
 from app.lab import actions, form
 from app.lab import page as lab
@@ -14,7 +14,8 @@ FROM = {"last": "where it was last saved", "best": "its best measurement"}
 
 def section(job: Job) -> None:
     """Draw the form of a branch, where the run is not at work and has saved something."""
-    if job.status().active or job.run.position() is None:
+    status = job.status()
+    if status.active or status is Status.BROKEN or job.run.position() is None:
         return
     with st.expander("Branch: go on from here, trained differently", icon=":material/call_split:"):
         position, config = job.position(), job.config()

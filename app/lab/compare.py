@@ -5,7 +5,7 @@ import streamlit as st
 
 from aesm2.checkpoint import MANIFEST, load_evaluation
 from aesm2.errors import InputError
-from aesm2.lab.job import Job
+from aesm2.lab.job import Job, Status
 from aesm2.plots import metrics as metrics_plot
 from aesm2.training.history import config_differences
 from app import state, widgets
@@ -15,7 +15,8 @@ MOST = 5
 
 def others(jobs: list[Job], watched: Job) -> list[Job]:
     """Draw the choice of runs to lay over the watched one; return those that have records."""
-    names = {job.name: job for job in jobs if job.folder != watched.folder and job.run.exists}
+    beside = (job for job in jobs if job.folder != watched.folder and job.run.exists)
+    names = {job.name: job for job in beside if job.status() is not Status.BROKEN}
     if not names:
         return []
     wanted = [name for name in state.get("with").split(",") if name in names][:MOST]

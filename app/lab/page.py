@@ -1,5 +1,6 @@
 """The Training Lab: its runs, what each is called to a person, and how they are steered."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from app.people import who
 from app.people.who import Right
 
 POLL = "2s"
+COLUMNS = ["run", "status", "step", "best AUC × 100", "dataset", "device", "seed", "notes"]
 _DISCARDED, _PROBLEM, _ACTED = "lab-discarded", "lab-problem", "lab-acted"
 
 
@@ -32,15 +34,22 @@ def table(jobs: list[Job]) -> pd.DataFrame:
     """Return one line a run, the newest first."""
     lines = []
     for job in reversed(jobs):
-        status, order, position = job.status(), job.order(), job.position()
+        status, order = job.status(), job.order()
+        own: dict[str, object] = {
+            "run": job.name, "dataset": Path(order.dataset).name, "device": order.device,
+            "notes": order.notes,
+        }  # fmt: skip
+        if status is Status.BROKEN:
+            lines.append(own | {"status": str(status)})
+            continue
+        position = job.position()
         waits = _waits(job) if status is Status.QUEUED else ""
         score = 100 * position.score if position.score > 0 else None
-        lines.append({
-            "run": job.name, "status": f"{status}{waits}", "step": _reached(job),
-            "best AUC × 100": score, "dataset": Path(order.dataset).name,
-            "device": order.device, "seed": job.config().training.seed, "notes": order.notes,
+        lines.append(own | {
+            "status": f"{status}{waits}", "step": _reached(job), "best AUC × 100": score,
+            "seed": job.config().training.seed,
         })  # fmt: skip
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def _waits(job: Job) -> str:
@@ -57,7 +66,9 @@ def _waits(job: Job) -> str:
 
 def _reached(job: Job) -> int:
     """Return the last recorded step: the saved state is older while a run is at work."""
-    history = read_lines(job.folder / "history.jsonl")
+    history = []
+    with contextlib.suppress(InputError):  # told where the run itself is shown
+        history = read_lines(job.folder / "history.jsonl")
     return int(history[-1]["step"]) if history else job.position().step
 
 
@@ -87,6 +98,9 @@ def steer(job: Job) -> None:
             _button("Discard", "delete", lambda: _discard(job), "it can be undone")
     if status is Status.FAILED:
         _failed(job)
+    if status is Status.BROKEN:
+        st.error(f"{widgets.escaped(job.problem())}. Mend that file, or discard the run.",
+                 icon=":material/error:")  # fmt: skip
 
 
 def _failed(job: Job) -> None:

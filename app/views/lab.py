@@ -61,7 +61,8 @@ def live(was_active: bool) -> None:
             return
         st.subheader(f"{job.name}: {job.status()}", anchor=False)
         lab.steer(job)
-        watched(job, jobs)
+        if job.status() is not Status.BROKEN:
+            watched(job, jobs)
         if was_active and not any(
             job.status().active or job.status() is Status.QUEUED for job in jobs
         ):

@@ -103,6 +103,30 @@ def test_a_finished_run_is_shown_with_its_curves(start: Start, lab: Lab) -> None
     assert "Left, at most" not in shown  # nothing is left of a run that ended
 
 
+def test_a_broken_run_says_what_is_broken_and_hides_no_other(start: Start, lab: Lab) -> None:
+    finished(lab)
+    finished(lab, "torn")
+    (lab.job("torn").folder / "state.safetensors").write_bytes(b"torn")
+    at = sound_but_for_errors(start(PAGE, run="torn"))
+    assert "torn/state.safetensors: not a state" in said(at)
+    runs = next(t.value for t in at.dataframe if "best AUC × 100" in t.value.columns)
+    assert runs["status"].tolist() == ["broken", "finished"]
+    assert charts(at) == {}
+    assert "torn" not in charts(sound(start(PAGE, run="shop-1")))
+    at = press(at, "Discard")
+    assert [job.name for job in lab.jobs()] == ["shop-1"]
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "utilisation.jsonl"])
+def test_a_run_with_broken_records_hides_no_other(start: Start, lab: Lab, name: str) -> None:
+    finished(lab)
+    finished(lab, "torn")
+    (lab.job("torn").folder / name).write_text("torn\n")
+    at = sound_but_for_errors(start(PAGE, run="torn", lab__part="experts"))
+    assert f"torn/{name}" in said(at)
+    assert "lab-losses" in charts(sound(start(PAGE, run="shop-1")))
+
+
 def test_its_experts_move_flow_and_settle(start: Start, lab: Lab) -> None:
     finished(lab)
     at = with_numbers(sound(start(PAGE, lab__part="experts", lab__layer="task.1")), "lab-")
@@ -262,6 +286,10 @@ def test_a_failed_run_says_what_happened(start: Start, lab: Lab) -> None:
     worker.work(lab, "cpu")
     at = sound_but_for_errors(start(PAGE))
     assert any("is no task" in e.value for e in at.error)
+
+
+def said(at: AppTest) -> str:
+    return " ".join(error.value for error in at.error).replace("\\", "")
 
 
 def sound_but_for_errors(at: AppTest) -> AppTest:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aesm2.lab import worker
-from aesm2.lab.job import Status, Wish, trouble
+from aesm2.lab.job import Job, Status, Wish, trouble
 from aesm2.lab.queue import Lab
 from aesm2.lock import holder
 from aesm2.training.run import Run
@@ -50,14 +50,64 @@ def test_a_full_disk_is_one_line_and_the_run_resumes_to_the_same_end(
     assert small.result(tmp_path / "run") == small.result(small.run())
 
 
-def test_a_folder_that_vanishes_ends_its_run_and_the_next_one_starts(lab: Lab) -> None:  # noqa: F811
+@pytest.mark.parametrize("most", [False, True])
+def test_a_folder_that_vanishes_ends_its_run_and_the_next_one_starts(
+    lab: Lab,  # noqa: F811
+    most: bool,
+) -> None:
+    """Most of it: what training writes just then stays, as where a removal and a write cross."""
     lost = submit(lab, "lost", **LONG)
     kept = submit(lab, "kept", epochs=1)
     lab.tend()
     until(lambda: (lost.folder / "history.jsonl").exists())
-    shutil.rmtree(lost.folder, ignore_errors=True)
+    if most:
+        (lost.folder / "job.json").unlink()
+    else:
+        shutil.move(lost.folder, lab.root.parent)
     until(lambda: kept.status() is Status.FINISHED)
-    assert [job.name for job in lab.jobs() if job.status() is Status.FINISHED] == ["kept"]
+    assert [job.name for job in lab.jobs()] == ["kept"]
+    assert lost.holder() is None
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_at_ends_nothing(
+    lab: Lab,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost, kept = submit(lab, "lost"), submit(lab, "kept", epochs=1)
+    read = Job.status
+
+    def late(job: Job) -> Status:
+        if job == lost:
+            shutil.rmtree(job.folder, ignore_errors=True)
+        return read(job)
+
+    monkeypatch.setattr(Job, "status", late)
+    worker.work(lab, "cpu")
+    assert kept.status() is Status.FINISHED
+
+
+def test_a_folder_that_vanishes_before_its_turn_ends_nothing(
+    lab: Lab,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost, kept = submit(lab, "lost"), submit(lab, "kept", epochs=1)
+    train = worker.train
+
+    def late(own: Lab, job: Job) -> None:
+        if job == lost:
+            shutil.rmtree(job.folder)
+        train(own, job)
+
+    monkeypatch.setattr(worker, "train", late)
+    worker.work(lab, "cpu")
+    assert kept.status() is Status.FINISHED
+
+
+def test_a_worker_that_cannot_start_a_run_says_so(lab: Lab) -> None:  # noqa: F811
+    job = submit(lab, "one")
+    (job.folder / "log.txt").mkdir()  # so that it cannot be written
+    with pytest.raises(IsADirectoryError):
+        worker.work(lab, "cpu")
 
 
 @pytest.mark.long

@@ -80,6 +80,18 @@ def test_a_broken_run_does_not_hide_the_others(lab: Lab) -> None:
     assert lab.jobs() == [two]
 
 
+@pytest.mark.parametrize("name", ["plan.json", "state.safetensors", "outcome.json"])
+def test_a_run_of_which_a_file_is_broken_says_so_and_does_not_wait(lab: Lab, name: str) -> None:
+    one, two = submit(lab, "one"), submit(lab, "two")
+    (one.folder / name).write_text("{")
+    assert one.status() is Status.BROKEN
+    assert str(one.folder / name) in one.problem()
+    assert lab.next("cpu") == two
+    assert lab.ahead(two) == []
+    assert not lab.discard(one).is_relative_to(one.folder)
+    assert lab.jobs() == [two]
+
+
 def test_a_worker_takes_all_and_the_result_is_that_of_the_command_line(lab: Lab) -> None:
     one, two = submit(lab, "one"), submit(lab, "two", seed=5)
     worker.work(lab, "cpu")
