@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from app.metrics import Metrics, memory
@@ -66,6 +67,29 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     tidy()
     assert memory() < full - 150e6
     assert len(last) == 8_000
+
+
+def test_what_arrow_keeps_of_ended_threads_goes_back_as_well() -> None:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if memory() == 0 or trim is None or pa.default_memory_pool().backend_name == "system":
+        pytest.skip("Arrow keeps nothing here, or nobody could tell")
+
+    def write() -> None:
+        table = pa.table({"row": [f"row {row}" for row in range(30_000)]})
+        with pa.ipc.new_stream(pa.BufferOutputStream(), table.schema) as stream:
+            stream.write_table(table)
+
+    for _ in range(20):
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    gc.collect()
+    trim(0)
+    full = memory()
+    tidy()
+    assert memory() < full - 10e6
 
 
 HEAPS_OF_THREADS = """
