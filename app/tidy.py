@@ -1,9 +1,9 @@
 """Memory that is of no use any more goes back to the system, as long as pages are in use.
 
 Python seldom looks among what has lived for long, where closed sessions and figures that caches let
-go end; the C library keeps what was freed between what is still used, for each of many heaps; and
-Arrow keeps what threads that have ended wrote tables with. Streamlit would collect after every run,
-which takes a third of what many sessions use: once in a while is enough.
+go end; and the C library and Arrow keep what was freed between what is still used, for each of many
+heaps. Streamlit would collect after every run, which takes a third of what many sessions use: once
+in a while is enough.
 """
 
 import ctypes
@@ -20,14 +20,17 @@ _ARENA_MAX = -8  # M_ARENA_MAX of mallopt
 
 
 def share_heaps() -> None:
-    """Let threads take memory from HEAPS heaps, not from one each; for who starts a process."""
+    """Let threads, and Arrow, take memory from HEAPS heaps, not from one each.
+
+    For who starts a process.
+    """
     _call("mallopt", _ARENA_MAX, HEAPS)
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
 
 
 def tidy() -> None:
     """Collect garbage and return free memory to the system."""
     gc.collect()
-    pyarrow.default_memory_pool().release_unused()
     _call("malloc_trim", 0)
 
 

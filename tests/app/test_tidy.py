@@ -69,27 +69,41 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     assert len(last) == 8_000
 
 
-def test_what_arrow_keeps_of_ended_threads_goes_back_as_well() -> None:
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if memory() == 0 or trim is None or pa.default_memory_pool().backend_name == "system":
+TABLES_OF_THREADS = """
+import sys, threading
+import pyarrow as pa
+from app.metrics import memory
+from app.tidy import share_heaps, tidy
+
+if sys.argv[1] == "shared":
+    share_heaps()
+
+def write():
+    table = pa.table({"row": [f"row {row}" for row in range(30_000)]})
+    with pa.ipc.new_stream(pa.BufferOutputStream(), table.schema) as stream:
+        stream.write_table(table)
+
+before = memory()
+for _ in range(20):
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+tidy()
+print(memory() - before)
+"""
+
+
+def told(script: str, *arguments: str) -> str:
+    return subprocess.check_output([sys.executable, "-c", script, *arguments], text=True)
+
+
+def test_what_arrow_wrote_tables_with_goes_back_as_well() -> None:
+    if memory() == 0 or pa.default_memory_pool().backend_name == "system":
         pytest.skip("Arrow keeps nothing here, or nobody could tell")
-
-    def write() -> None:
-        table = pa.table({"row": [f"row {row}" for row in range(30_000)]})
-        with pa.ipc.new_stream(pa.BufferOutputStream(), table.schema) as stream:
-            stream.write_table(table)
-
-    for _ in range(20):
-        threads = [threading.Thread(target=write) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    gc.collect()
-    trim(0)
-    full = memory()
-    tidy()
-    assert memory() < full - 10e6
+    own, shared = (float(told(TABLES_OF_THREADS, how)) for how in ("own", "shared"))
+    assert shared < own - 10e6
 
 
 HEAPS_OF_THREADS = """
@@ -121,10 +135,7 @@ stay.wait()
 def test_threads_share_two_heaps() -> None:
     if not hasattr(ctypes.CDLL(None), "malloc_info"):
         pytest.skip("this C library does not tell of its heaps")
-    own, shared = (
-        int(subprocess.check_output([sys.executable, "-c", HEAPS_OF_THREADS, how], text=True))
-        for how in ("own", "shared")
-    )
+    own, shared = (int(told(HEAPS_OF_THREADS, how)) for how in ("own", "shared"))
     assert shared <= HEAPS < own
 
 
