@@ -237,7 +237,7 @@ def serving(home: Path, port: int, *options: str, **more: str) -> Iterator[str]:
     environment = os.environ | {
         "HOME": str(home), "AESM2_DATA": str(home / "data"),
         "AESM2_EVIDENCE": str(home / "evidence"), "AESM2_LAB": str(home / "lab"),
-        "AESM2_CHECKPOINTS": str(home / "checkpoints"),
+        "AESM2_CHECKPOINTS": str(home / "checkpoints"), "OMP_NUM_THREADS": "1",
     } | more  # fmt: skip
     with (
         log.open("w") as out,
