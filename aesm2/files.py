@@ -103,7 +103,11 @@ def exchange(one: Path, other: Path) -> None:
         return
     aside = _aside(other)
     other.rename(aside)
-    one.rename(other)
+    try:
+        one.rename(other)
+    except OSError:  # it is gone: another writer of this folder was here
+        aside.rename(other)
+        raise
     aside.rename(one)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,9 @@ def holding(path: Path, wait: bool = False, given: int | None = None) -> Iterato
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") if given is None else os.fdopen(given, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+        if wait:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        elif not _taken(file.fileno()):
             yield False
             return
         file.truncate(0)
@@ -36,14 +37,26 @@ def giving(path: Path) -> Iterator[int | None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(file, 0)
-    except BlockingIOError:
-        yield None
-    else:
-        yield file
+        taken = _taken(file)
+        if taken:
+            os.ftruncate(file, 0)
+        yield file if taken else None
     finally:
         os.close(file)
+
+
+def _taken(file: int) -> bool:
+    """Take a lock unless somebody holds it; who only looks, see `holder`, has it for a moment."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        fcntl.flock(file, fcntl.LOCK_UN)
+        time.sleep(0.001)
 
 
 def holder(path: Path) -> int | None:

@@ -41,11 +41,7 @@ def unpack(content: bytes, folder: Path, owner: str = "") -> Checkpoint:
     owner: whose it will be, "" for everybody. InputError where it is no such file, holds anything
     else, is too large, or does not verify.
     """
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except DAMAGES:
-        raise InputError("this is no zip file, or a damaged one") from None
-    with archive, _new(folder) as part:
+    with _archive(content) as archive, _new(folder) as part:
         entries = archive.infolist()
         names = [entry.filename for entry in entries]
         strange = next((name for name in names if name not in FILES), None)
@@ -65,6 +61,12 @@ def unpack(content: bytes, folder: Path, owner: str = "") -> Checkpoint:
         give(part, owner)
         load(part, "cpu")
     return load(folder, "cpu")
+
+
+def unpacked_size(content: bytes) -> int:
+    """Return the bytes that `unpack` writes at most; InputError where it is no such file."""
+    with _archive(content) as archive:
+        return sum(entry.file_size for entry in archive.infolist())  # no more of it is read
 
 
 def promote(checkpoint: Path, folder: Path, notes: str = "", owner: str = "") -> Checkpoint:
@@ -110,6 +112,13 @@ def _require_name(name: str) -> None:
             f"'{name}' is no name for a checkpoint: up to 64 letters, digits, dots, dashes"
             " and underscores, the first a letter or digit"
         )
+
+
+def _archive(content: bytes) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(io.BytesIO(content))
+    except DAMAGES:
+        raise InputError("this is no zip file, or a damaged one") from None
 
 
 def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:

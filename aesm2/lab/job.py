@@ -121,8 +121,11 @@ class Job:
         words = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         lines = [line.strip() for line in words.replace("\r", "\n").split("\n") if line.strip()]
         said = lines[-1] if lines and code not in STOPPED_BY_US else ""
-        value = {"code": code, "said": said}
-        write_atomically(self.folder / OUTCOME, json.dumps(value))
+        self.note(code, said)
+
+    def note(self, code: int, said: str) -> None:
+        """Note how it ended and why."""
+        write_atomically(self.folder / OUTCOME, json.dumps({"code": code, "said": said}))
 
     def holder(self) -> int | None:
         """Return the number of the process that trains here now."""
@@ -136,26 +139,29 @@ class Job:
     def problem(self) -> str:
         """Say which of its files cannot be read, and why; "" where all can."""
         try:
-            self.config(), self.position(), self.outcome()
-        except InputError as error:
+            self._status()
+        except (InputError, OSError) as error:
             return str(error)
         return ""
 
     def status(self) -> Status:
-        """Say how the run stands, from its files and the lock alone.
+        """Say how the run stands, from its files and the lock alone."""
+        try:
+            return self._status()
+        except (InputError, OSError):  # also where it vanishes just now
+            return Status.BROKEN
 
-        InputError where its order cannot be read.
-        """
+    def _status(self) -> Status:
         wish, working = self.order().wish, self.holder() is not None
         if working:
             return Status.RUNNING if wish is Wish.RUN else Status.HALTING
-        if self.problem():
-            return Status.BROKEN
-        if self.position().finished and self.run.checkpoint.exists():
+        self.config()
+        position, outcome = self.position(), self.outcome()
+        if position.finished and self.run.checkpoint.exists():
             return Status.FINISHED
         if wish is not Wish.RUN:
             return Status.PAUSED if wish is Wish.PAUSE else Status.STOPPED
-        failed = self.outcome().get("code", 0) not in STOPPED_BY_US
+        failed = outcome.get("code", 0) not in STOPPED_BY_US
         return Status.FAILED if failed else Status.QUEUED
 
     def command(self) -> list[str]:

@@ -8,7 +8,6 @@ need. Worker and training process may be killed at any moment: what was wished s
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aesm2.config import Config
+from aesm2.device import resolve_device
 from aesm2.errors import InputError
 from aesm2.files import copy_folder, from_trash, replaced, to_trash, write_atomically
 from aesm2.lab.job import JOB, OUTCOME, PLAN, Job, Order, Status, Wish
@@ -34,9 +34,9 @@ class Lab:
 
     def jobs(self) -> list[Job]:
         """Return the runs in the order of their tickets."""
-        return [job for job, _ in self._orders()]
+        return [job for job, _ in self.orders()]
 
-    def _orders(self) -> list[tuple[Job, Order]]:
+    def orders(self) -> list[tuple[Job, Order]]:
         """Return the runs whose order can be read, and what it says, by their tickets."""
         found = []
         for file in self.root.glob(f"*/{JOB}"):
@@ -68,21 +68,26 @@ class Lab:
 
         owner: whose it is, "" for everybody. minutes: that it may train, all in all.
         """
-        if not NAME.fullmatch(name):
-            raise InputError(
-                f"'{name}' is no name for a run: up to 64 letters, digits, dots, dashes and"
-                " underscores, the first a letter or digit"
-            )
         job = Job(self.root / name)
         with holding(self.root / QUEUE_LOCK, wait=True):
-            if job.folder.exists():
-                raise InputError(f"there is a run '{name}' already; choose another name")
-            order = Order(dataset=str(dataset.resolve()), device=device, ticket=self._ticket(),
+            self.require_free(name)
+            place = resolve_device(device).type if device == "auto" else device  # one queue each
+            order = Order(dataset=str(dataset.resolve()), device=place, ticket=self._ticket(),
                           notes=notes, owner=owner, minutes=minutes)  # fmt: skip
             with replaced(job.folder) as part:  # seen by the others with its order, or not at all
                 write_atomically(part / PLAN, config.model_dump_json(indent=2))
                 Job(part).put(order)
         return job
+
+    def require_free(self, name: str) -> None:
+        """Raise InputError where a new run cannot have this name."""
+        if not NAME.fullmatch(name):
+            raise InputError(
+                f"'{name}' is no name for a run: up to 64 letters, digits, dots, dashes and"
+                " underscores, the first a letter or digit"
+            )
+        if (self.root / name).exists():
+            raise InputError(f"there is a run '{name}' already; choose another name")
 
     def wish(self, job: Job, wish: Wish) -> None:
         """Ask a run to pause, to stop, or to go on, which puts it at the end of the queue."""
@@ -130,19 +135,18 @@ class Lab:
         with holding(self.root / QUEUE_LOCK, wait=True):
             if not NAME.fullmatch(name) or (self.root / name).exists():
                 raise InputError(f"'{name}' is taken, or is no name for a run")
-            part = self.root / f".{name}.part"
-            shutil.rmtree(part, ignore_errors=True)
-            copy_folder(job.folder, part, ("checkpoint", "halt", "tensorboard", ".*"))
-            branched = Job(part)
-            if best:
-                branched.run.rewind()
-            branched.run.extend(config)
-            (part / OUTCOME).unlink(missing_ok=True)
-            notes = f"branched from {job.name} at step {branched.position().step:,}"
-            branched.put(Order(dataset=order.dataset, device=order.device, ticket=self._ticket(),
-                               notes=notes, owner=order.owner if owner is None else owner,
-                               minutes=minutes))  # fmt: skip
-            part.rename(self.root / name)
+            with replaced(self.root / name) as part:
+                copy_folder(job.folder, part, ("checkpoint", "halt", "tensorboard", ".*"))
+                branched = Job(part)
+                if best:
+                    branched.run.rewind()
+                branched.run.extend(config)
+                (part / OUTCOME).unlink(missing_ok=True)
+                notes = f"branched from {job.name} at step {branched.position().step:,}"
+                branched.put(Order(dataset=order.dataset, device=order.device,
+                                   ticket=self._ticket(), notes=notes,
+                                   owner=order.owner if owner is None else owner,
+                                   minutes=minutes))  # fmt: skip
         return Job(self.root / name)
 
     def retry(
@@ -170,12 +174,13 @@ class Lab:
 
     def restore(self, place: Path) -> Job:
         """Take a run back from the trash; InputError where its name is taken by now."""
-        return Job(from_trash(place))
+        with holding(self.root / QUEUE_LOCK, wait=True):  # `submit` may be making one of its name
+            return Job(from_trash(place))
 
     def ahead(self, job: Job) -> list[Job]:
         """Return the runs that a queued run waits for, in order."""
         own = job.order()
-        same = [line for line in self._orders() if line[1].device == own.device]
+        same = [line for line in self.orders() if line[1].device == own.device]
         return [
             other
             for other, order in same
@@ -188,10 +193,7 @@ class Lab:
 
     def next(self, device: str) -> Job | None:
         """Return whose turn it is on a device: one at work, else the lowest ticket that waits."""
-        statuses = {}
-        for job in (job for job, order in self._orders() if order.device == device):
-            with contextlib.suppress(InputError):  # it vanishes just now
-                statuses[job] = job.status()
+        statuses = {job: job.status() for job, own in self.orders() if own.device == device}
         for job, status in statuses.items():
             if status.active:
                 return job
@@ -205,7 +207,7 @@ class Lab:
 
     def tend(self) -> None:
         """Start a worker for every device that has work and no worker."""
-        for device in {order.device for _, order in self._orders()}:
+        for device in {order.device for _, order in self.orders()}:
             if self.next(device) is None:
                 continue
             with giving(self.worker_lock(device)) as lock:
@@ -231,7 +233,7 @@ class Lab:
         return self.root / f".worker-{re.sub('[^a-z0-9]', '-', device)}.lock"
 
     def _ticket(self) -> int:
-        return 1 + max((order.ticket for _, order in self._orders()), default=0)
+        return 1 + max((order.ticket for _, order in self.orders()), default=0)
 
     def _require_idle(self, job: Job) -> None:
         if job.status().active:

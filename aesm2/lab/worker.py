@@ -35,9 +35,9 @@ def work(lab: Lab, device: str, lock: int | None = None) -> None:
                     train(lab, job)
                 else:  # a former worker's process, which outlived it
                     watch(lab, job)
-            except (OSError, InputError):
+            except (OSError, InputError) as error:
                 if not job.gone:
-                    raise
+                    job.note(1, str(error))  # it waits no longer, and those behind it do not either
 
 
 def train(lab: Lab, job: Job) -> None:

@@ -181,7 +181,8 @@ def _left(records: Records) -> float:
     timed = sorted((int(r["step"]), _number(r.get("seconds"))) for r in records if "seconds" in r)[
         -PACE:
     ]
-    last = max((_number(r["last_step"]) for r in records if "last_step" in r), default=math.nan)
+    planned = [_number(r["last_step"]) for r in records if "last_step" in r]
+    last = planned[-1] if planned else math.nan  # before a branch it may have been another
     if not timed or timed[-1][0] == timed[0][0]:
         return math.nan
     pace = (timed[-1][1] - timed[0][1]) / (timed[-1][0] - timed[0][0])

@@ -85,7 +85,7 @@ def train_together(work: Work, processes: int, restarts: int = 3) -> Path:
 
     def halt() -> None:
         folder.mkdir(parents=True, exist_ok=True)  # it may be early: they are still reading
-        Run(folder).ask_to_halt()
+        Run(folder).ask_to_halt(work.launch)
 
     with interrupts(halt), _launching():
         return _launched(work, processes, restarts).checkpoint(folder)

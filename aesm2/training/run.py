@@ -125,17 +125,19 @@ class Run:
         except OSError as error:
             raise InputError(f"{self.folder}: cannot be made: {error.strerror}") from None
 
-    def ask_to_halt(self) -> None:
-        """Ask whoever trains here to stop after the step in hand."""
-        (self.folder / HALT).touch()
+    def ask_to_halt(self, launch: str = "") -> None:
+        """Ask whoever trains here to stop after the step in hand; a launch before it begins."""
+        (self.folder / HALT).write_text(launch)
 
     def halt_asked(self) -> bool:
         """Whether training was asked to stop."""
         return (self.folder / HALT).exists()
 
-    def go_on(self) -> None:
-        """Take back what `ask_to_halt` asked."""
-        (self.folder / HALT).unlink(missing_ok=True)
+    def go_on(self, launch: str = "") -> None:
+        """Take back what `ask_to_halt` asked, unless it was asked of this launch."""
+        file = self.folder / HALT
+        if not (launch and file.exists() and file.read_text() == launch):
+            file.unlink(missing_ok=True)
 
     def extend(self, config: Config) -> None:
         """Let a run go on under another configuration of the same model, even if it had ended.

@@ -59,14 +59,19 @@ def train(
     run, target = Run(folder, writer), group.device or resolve_device(device)
     again = group.lead(lambda: run.marked(launch))
     resume = resume or again
-    settled = group.lead(lambda: _settled(run, dataset, config, resume).model_dump(mode="json"))
-    config = parse(Config, settled, "the configuration")
-    rows = read_rows(dataset, group)
-    model = build_seeded(config, rows.encoder.schema).to(target)
-    task_weights(config.training, model)  # an unknown task is refused before the folder is made
-    _check_rows_apart(model, group)
-    with contextlib.ExitStack() as held, _stops(group) as interrupted:
-        group.lead(lambda: held.enter_context(run.alone()))
+    with contextlib.ExitStack() as held:
+        made = group.lead(run.folder.exists)
+        if made:  # others see at once that it is at work; reading may take minutes
+            group.lead(lambda: held.enter_context(run.alone()))
+        settled = group.lead(lambda: _settled(run, dataset, config, resume).model_dump(mode="json"))
+        config = parse(Config, settled, "the configuration")
+        rows = read_rows(dataset, group)
+        model = build_seeded(config, rows.encoder.schema).to(target)
+        task_weights(config.training, model)  # an unknown task is refused before the folder is made
+        _check_rows_apart(model, group)
+        interrupted = held.enter_context(_stops(group))
+        if not made:
+            group.lead(lambda: held.enter_context(run.alone()))
         group.lead(lambda: _begin(run, dataset, config, resume, again, launch))
         position = fit(
             run, model, config.training, rows.batches, interrupted, progress,
@@ -104,7 +109,7 @@ def _begin(
         return
     run.mark(launch)
     if not again:  # what was asked before a process died still holds
-        run.go_on()
+        run.go_on(launch)
 
 
 def _check_rows_apart(model: Model, group: Group) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from aesm2.config import Config
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
-from aesm2.lab.archive import place_in, unpack
+from aesm2.lab.archive import place_in, unpack, unpacked_size
 from aesm2.lab.archive import promote as promote_checkpoint
 from aesm2.lab.job import Job, Wish
 from app import cache, locations, log
@@ -23,6 +23,8 @@ def submit(dataset: Dataset, planned: Mapping[str, Config], device: str) -> None
     own = _may_start(len(planned))
     if not who.sees(dataset.folder):
         raise InputError(f"no dataset '{dataset.folder.name}'")
+    for name in planned:  # all are queued, or none
+        lab.lab().require_free(name)
     log.event("runs queued", runs=len(planned), person=own.id[:8])
     for name, config in planned.items():
         lab.lab().submit(name, dataset.folder, config, device, owner=own.id, minutes=minutes(own))
@@ -87,7 +89,7 @@ def bring(content: bytes, name: str) -> None:
     """Import a checkpoint that was exported elsewhere."""
     own = who.require(Right.CHECKPOINTS)
     quotas.require_upload(own, cache.ledger(), len(content), 0)
-    quotas.require_disk(own, lab.places(), len(content))
+    quotas.require_disk(own, lab.places(), unpacked_size(content))
     unpack(content, place_in(locations.checkpoint_home(), name), own.id)
 
 

@@ -36,7 +36,9 @@ def section(dataset: Dataset, config: Config, device: str, runs: int) -> None:
     if asked or wanted:
         who.require(who.Right.TRAIN)
         with st.spinner("Reading the data and taking a few steps, some seconds…"):
-            measured = known(dataset, config, device) or _measure(dataset, config, device)
+            measured = known(dataset, config, device)
+            if not isinstance(measured, Estimate):  # what went wrong may be over by now
+                measured = _measure(dataset, config, device)
         if wanted and isinstance(measured, Estimate):
             epochs, every = measured.within(BUDGETS[wanted])
             form.propose(epochs=epochs, evaluate_every=every)

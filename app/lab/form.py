@@ -109,8 +109,9 @@ def numbers(values: dict[str, Any]) -> Iterator[Field]:
 
 def form(base: str, values: dict[str, Any]) -> Config | None:
     """Draw the fields and switches, changing `values`; None, and why, where they do not fit."""
+    most = {field.key: int(field.most) for field in TRAINING}
     for key, value in (state.recall(_PENDING) or {}).items():
-        state.show(f"lab-{base}-{key}", value)
+        state.show(f"lab-{base}-{key}", min(value, most[key]))
     state.remember(_PENDING, None)
     switched = _switches(base) if values["model"]["name"] == "aesm2" else set()
     for title, fields in groups(values).items():
@@ -154,7 +155,7 @@ def number(base: str, field: Field, now: Any, off: bool = False) -> Any:
     step = 1 if whole else 10.0 ** math.floor(math.log10(shown or 1e-3))
     key = state.seed(f"lab-{base}-{field.key}", shown)
     found = st.number_input(
-        field.label, kind(field.least), kind(field.most), step=step,
+        field.label, min(kind(field.least), shown), max(kind(field.most), shown), step=step,
         format=None if whole else "%g", key=key, help=field.help, width=136, disabled=off,
     )  # fmt: skip
     if off:

@@ -9,8 +9,9 @@ import streamlit as st
 
 from aesm2.config import Config
 from aesm2.errors import InputError
-from aesm2.files import read_lines
 from aesm2.lab.job import Job, Status, Wish, diagnose, remedied, trouble
+from aesm2.lab.records import read_history
+from aesm2.training.history import facts
 from app import failures, state, widgets
 from app.lab import actions
 from app.lab.folder import jobs as jobs
@@ -34,22 +35,26 @@ def table(jobs: list[Job]) -> pd.DataFrame:
     """Return one line a run, the newest first."""
     lines = []
     for job in reversed(jobs):
-        status, order = job.status(), job.order()
-        own: dict[str, object] = {
-            "run": job.name, "dataset": Path(order.dataset).name, "device": order.device,
-            "notes": order.notes,
-        }  # fmt: skip
-        if status is Status.BROKEN:
-            lines.append(own | {"status": str(status)})
-            continue
-        position = job.position()
-        waits = _waits(job) if status is Status.QUEUED else ""
-        score = 100 * position.score if position.score > 0 else None
-        lines.append(own | {
-            "status": f"{status}{waits}", "step": _reached(job), "best AUC × 100": score,
-            "seed": job.config().training.seed,
-        })  # fmt: skip
+        with contextlib.suppress(InputError):  # it vanishes just now
+            lines.append(_line(job))
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _line(job: Job) -> dict[str, object]:
+    status, order = job.status(), job.order()
+    own: dict[str, object] = {
+        "run": job.name, "dataset": Path(order.dataset).name, "device": order.device,
+        "notes": order.notes,
+    }  # fmt: skip
+    if status is Status.BROKEN:
+        return own | {"status": str(status)}
+    position = job.position()
+    waits = _waits(job) if status is Status.QUEUED else ""
+    score = 100 * position.score if position.score > 0 else None
+    return own | {
+        "status": f"{status}{waits}", "step": _reached(job), "best AUC × 100": score,
+        "seed": job.config().training.seed,
+    }  # fmt: skip
 
 
 def _waits(job: Job) -> str:
@@ -66,10 +71,10 @@ def _waits(job: Job) -> str:
 
 def _reached(job: Job) -> int:
     """Return the last recorded step: the saved state is older while a run is at work."""
-    history = []
+    steps = 0
     with contextlib.suppress(InputError):  # told where the run itself is shown
-        history = read_lines(job.folder / "history.jsonl")
-    return int(history[-1]["step"]) if history else job.position().step
+        steps = facts(read_history(job)).steps
+    return steps or job.position().step
 
 
 def runs(jobs: list[Job]) -> None:

@@ -56,7 +56,7 @@ def _simulate(preset: str, rows: int, seed: int) -> None:
                 part.rmdir()  # the command makes it
                 _write(part, preset, rows, seed)
                 give(part, own.id)
-        except InputError as error:
+        except (InputError, OSError) as error:
             state.remember(_PROBLEM, f"{error}.")
             return
     state.put(**{"lab-data": name})

@@ -1,21 +1,27 @@
 """The Training Lab through AppTest, with real training processes."""
 
+import io
 import json
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from aesm2.errors import InputError
 from aesm2.lab import worker
-from aesm2.lab.job import Status, Wish
+from aesm2.lab.archive import pack
+from aesm2.lab.estimate import Estimate
+from aesm2.lab.job import Job, Status, Wish
 from aesm2.lab.queue import Lab
 from aesm2.owner import give, owner_of
-from app.lab import simulate
+from app.lab import actions, estimate, simulate
 from app.people import who
-from app.people.settings import Role
+from app.people.quotas import MB
+from app.people.settings import Quotas, Role
 from app.people.who import Person
 from tests import small
 from tests.app.conftest import first_small_root, with_numbers
@@ -88,6 +94,15 @@ def test_runs_are_queued_and_one_starts(start: Start, lab: Lab) -> None:
     assert lab.jobs()[1].status() is Status.QUEUED or lab.jobs()[0].status() is Status.FINISHED
 
 
+def test_all_runs_of_a_sweep_are_queued_or_none(start: Start, lab: Lab) -> None:
+    at = sound(start(PAGE))
+    at.text_input(key="lab-seeds").set_value("3, 10").run()
+    at.text_input(key="lab-name-shop-1").set_value("x" * 58).run()  # and -seed10 is too long
+    at = press(at, "Start 2 runs")
+    assert "no name for a run" in said(at)
+    assert lab.jobs() == []
+
+
 def test_a_finished_run_is_shown_with_its_curves(start: Start, lab: Lab) -> None:
     finished(lab)
     at = sound(start(PAGE))
@@ -115,6 +130,37 @@ def test_a_broken_run_says_what_is_broken_and_hides_no_other(start: Start, lab: 
     assert "torn" not in charts(sound(start(PAGE, run="shop-1")))
     at = press(at, "Discard")
     assert [job.name for job in lab.jobs()] == ["shop-1"]
+
+
+@pytest.mark.parametrize("line", ["torn", '{"kind": "note"}'])
+def test_a_history_that_tells_no_step_hides_no_other(start: Start, lab: Lab, line: str) -> None:
+    finished(lab)
+    finished(lab, "torn")
+    with (lab.job("torn").folder / "history.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    at = sound(start(PAGE, run="shop-1"))
+    assert "lab-losses" in charts(at)
+    runs = next(t.value for t in at.dataframe if "best AUC × 100" in t.value.columns)
+    assert runs["step"].tolist() == [lab.job("shop-1").position().step] * 2
+
+
+def test_a_run_that_vanishes_meanwhile_hides_no_other(
+    start: Start, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished(lab)
+    finished(lab, "lost")
+    read = Job.status
+
+    def late(job: Job) -> Status:
+        if job.name == "lost":
+            shutil.rmtree(job.folder, ignore_errors=True)
+        return read(job)
+
+    monkeypatch.setattr(Job, "status", late)
+    at = sound(start(PAGE, run="shop-1"))
+    assert "lab-losses" in charts(at)
+    runs = next(t.value for t in at.dataframe if "best AUC × 100" in t.value.columns)
+    assert runs["run"].tolist() == ["shop-1"]
 
 
 @pytest.mark.parametrize("name", ["history.jsonl", "utilisation.jsonl"])
@@ -216,6 +262,44 @@ def test_fitting_into_a_time_sets_the_epochs(start: Start, lab: Lab) -> None:
     assert every >= 1
 
 
+QUICK = Estimate(rows=364, parameters=1000, epochs=10, steps=60, start=1.0, step=0.01,
+                 validation=0.01, validations=10, memory=100)  # fmt: skip
+
+
+def test_a_time_for_more_epochs_than_the_form_takes_sets_the_most(
+    start: Start, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_measured", lambda *_: QUICK)
+    at = press(sound(start(PAGE)), "Fit into 3 minutes")
+    assert QUICK.within(180)[0] > 1000
+    assert json.loads(at.code[1].value)["training"]["epochs"] == 1000
+
+
+def test_what_went_wrong_with_an_estimate_is_tried_again(
+    start: Start, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["no memory left", QUICK])
+    monkeypatch.setattr(estimate, "_measured", lambda *_: next(answers))
+    at = press(sound(start(PAGE)), "How long will it take?")
+    assert said(at) == "no memory left"
+    at = press(at, "How long will it take?")
+    assert said(at) == ""
+    assert "364 rows" in texts(at)
+
+
+def test_a_branch_is_offered_what_its_run_has(start: Start, lab: Lab) -> None:
+    """Even beyond what the form would offer by itself, as a run of the command line may have."""
+    finished(lab)
+    job = lab.job("shop-1")
+    odd = {"epochs": 2000, "batch_size": 8, "learning_rate": 1e-7}
+    training = job.config().training.model_copy(update=odd)
+    changed = job.config().model_copy(update={"training": training})
+    (job.folder / "config.json").write_text(changed.model_dump_json())
+    at = sound(start(PAGE, run="shop-1"))
+    offered = {name: at.number_input(key=f"lab-branch-shop-1-{name}").value for name in odd}
+    assert offered == odd
+
+
 def test_a_dataset_simulated_on_the_spot_is_chosen(
     start: Start, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +318,14 @@ def test_a_simulation_that_fails_says_why_and_leaves_nothing(
     at = press(sound(start(PAGE)), "Simulate")
     assert "rows" in at.error[0].value
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_simulation_that_cannot_be_written_says_why(
+    start: Start, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").touch()
+    monkeypatch.setenv("AESM2_DATA", str(tmp_path / "data"))
+    assert "data" in said(press(start(PAGE), "Simulate"))
 
 
 def test_a_simulated_dataset_has_its_owner_before_it_can_be_seen(
@@ -295,6 +387,22 @@ def said(at: AppTest) -> str:
 def sound_but_for_errors(at: AppTest) -> AppTest:
     assert not at.exception
     return at
+
+
+def test_an_import_is_charged_what_it_unpacks_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AESM2_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setattr(Person, "quotas", Quotas(disk_mb=1))
+    monkeypatch.setattr(
+        who, "person", lambda: Person("ann-has-an-id", "Ann", Role.ANALYST, False, "")
+    )
+    made = io.BytesIO(pack(small.run() / "checkpoint"))
+    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large", bytes(2 * MB))
+    assert len(made.getvalue()) < MB / 2
+    with pytest.raises(InputError, match="this needs 2 MB more"):
+        actions.bring(made.getvalue(), "large")
 
 
 def test_promote_puts_it_into_the_bar(start: Start, lab: Lab, tmp_path: Path) -> None:

@@ -7,13 +7,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aesm2.errors import InputError
+from aesm2.files import replaced
 from aesm2.lab import worker
 from aesm2.lab.job import Job, Status, Wish, trouble
 from aesm2.lab.queue import Lab
 from aesm2.lock import holder
+from aesm2.training import train as training
 from aesm2.training.run import Run
 from tests import small
 from tests.lab.test_queue import LONG, lab, submit, until, weights  # noqa: F401
@@ -103,11 +107,46 @@ def test_a_folder_that_vanishes_before_its_turn_ends_nothing(
     assert kept.status() is Status.FINISHED
 
 
-def test_a_worker_that_cannot_start_a_run_says_so(lab: Lab) -> None:  # noqa: F811
-    job = submit(lab, "one")
-    (job.folder / "log.txt").mkdir()  # so that it cannot be written
-    with pytest.raises(IsADirectoryError):
-        worker.work(lab, "cpu")
+def test_a_run_that_cannot_start_says_why_and_the_next_one_goes_on(lab: Lab) -> None:  # noqa: F811
+    one, two = submit(lab, "one"), submit(lab, "two", epochs=1)
+    (one.folder / "log.txt").mkdir()  # so that it cannot be written
+    worker.work(lab, "cpu")
+    assert one.status() is Status.FAILED
+    assert "log.txt" in trouble(one.outcome())
+    assert two.status() is Status.FINISHED
+
+
+def test_while_its_data_are_read_a_run_is_at_work(
+    lab: Lab,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reading may take minutes: what is asked meanwhile must not be accepted and lost."""
+    job = submit(lab, "one", epochs=1)
+    small.fit(job.folder, job.config())
+    lab.extend(job, 1)
+    read, seen = training.read_rows, []
+
+    def slow(*given: Any) -> Any:
+        seen.append(job.status())
+        with pytest.raises(InputError, match="at work"):
+            lab.extend(job, 5)
+        return read(*given)
+
+    monkeypatch.setattr(training, "read_rows", slow)
+    small.fit(job.folder, None, resume=True)
+    assert seen == [Status.RUNNING]
+    assert job.status() is Status.FINISHED
+
+
+def test_a_folder_in_the_making_that_another_took_away_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(FileNotFoundError), replaced(folder) as part:
+        (part / "new").touch()
+        with pytest.raises(ValueError, match="second"), replaced(folder):  # takes the part away
+            raise ValueError("second")
+    assert [file.name for file in folder.iterdir()] == ["old"]
 
 
 @pytest.mark.long

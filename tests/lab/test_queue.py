@@ -1,11 +1,13 @@
 """The lab with real processes on a small dataset: queue, pause, stop, extend, branch, crashes."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +16,14 @@ import pytest
 import safetensors.torch
 import torch
 
+from aesm2.device import resolve_device
 from aesm2.errors import InputError
 from aesm2.lab import worker
 from aesm2.lab.job import Job, Status, Wish, diagnose, remedied, trouble
-from aesm2.lab.queue import Lab
+from aesm2.lab.queue import QUEUE_LOCK, Lab
 from aesm2.lock import holder, holding
 from aesm2.training.run import LOCK
+from aesm2.training.train import Interrupted
 from tests import small
 
 LONG = {"epochs": 2_000, "patience": 10_000}
@@ -78,6 +82,54 @@ def test_a_broken_run_does_not_hide_the_others(lab: Lab) -> None:
     one, two = submit(lab, "one"), submit(lab, "two")
     (one.folder / "job.json").write_text("{")
     assert lab.jobs() == [two]
+
+
+def test_a_lock_that_cannot_be_opened_is_a_broken_run(lab: Lab) -> None:
+    one, two = submit(lab, "one"), submit(lab, "two")
+    (one.folder / LOCK).mkdir()
+    assert one.status() is Status.BROKEN
+    assert LOCK in one.problem()
+    assert lab.next("cpu") == two
+
+
+def test_auto_is_no_queue_of_its_own(lab: Lab) -> None:
+    job = lab.submit("one", small.dataset(), small.config(), "auto")
+    assert job.order().device == resolve_device("auto").type
+
+
+def test_who_looks_at_a_lock_does_not_keep_others_from_it(tmp_path: Path) -> None:
+    path = tmp_path / LOCK
+    path.touch()
+    with path.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.2, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with holding(path) as ours:
+            assert ours
+            with holding(path) as again:
+                assert not again
+
+
+def test_a_run_comes_back_when_nobody_is_making_one_of_its_name(lab: Lab) -> None:
+    place = lab.discard(submit(lab, "one"))
+    back = threading.Thread(target=lab.restore, args=(place,))
+    with holding(lab.root / QUEUE_LOCK):  # as `submit` does
+        back.start()
+        back.join(0.2)
+        assert back.is_alive()
+        assert lab.jobs() == []
+    back.join()
+    assert [job.name for job in lab.jobs()] == ["one"]
+
+
+def test_a_branch_that_cannot_be_leaves_nothing(lab: Lab) -> None:
+    job = submit(lab, "one", evaluate_every=100)
+    job.run.ask_to_halt()  # before its first measurement
+    with pytest.raises(Interrupted):
+        small.fit(job.folder, job.config())
+    before = sorted(lab.root.iterdir())
+    with pytest.raises(InputError, match="nothing was measured yet"):
+        lab.branch(job, "two", job.config(), best=True)
+    assert sorted(lab.root.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["plan.json", "state.safetensors", "outcome.json"])

@@ -248,6 +248,18 @@ def test_a_launch_that_is_started_again_goes_on_with_its_run(tmp_path: Path) -> 
     assert small.result(run.folder) == small.result(small.run())
 
 
+def test_what_a_launch_was_asked_before_it_began_holds(tmp_path: Path) -> None:
+    """Ctrl-C while its processes still start; what another was asked before does not."""
+    run = Run(tmp_path)
+    for asked, goes_on in (("a", "b"), ("", "b"), ("a", "")):
+        run.ask_to_halt(asked)
+        run.go_on(goes_on)
+        assert not run.halt_asked()
+    run.ask_to_halt("a")
+    run.go_on("a")
+    assert run.halt_asked()
+
+
 def test_the_state_is_saved_between_measurements_too(tmp_path: Path) -> None:
     saved: list[int] = []
 

@@ -86,6 +86,13 @@ def test_facts() -> None:
     assert told.records == (2, 1)
 
 
+def test_what_is_left_is_of_the_last_plan() -> None:
+    """A branch may plan fewer steps than the run that it goes on from."""
+    first = [{"step": s, "seconds": float(s), "last_step": 10_000} for s in range(20, 501, 20)]
+    branch = [{"step": s, "seconds": float(s), "last_step": 1_000} for s in range(520, 801, 20)]
+    assert facts([{"kind": "train"} | own for own in [*first, *branch]]).left == 200
+
+
 @pytest.mark.parametrize(
     "history",
     [
