@@ -340,6 +340,7 @@ def test_a_simulated_dataset_has_its_owner_before_it_can_be_seen(
         seen.append((tmp_path / "data" / "alipay-sim-20k-seed0-ann-ha").exists())
         give(folder, owner)
 
+    monkeypatch.setattr(simulate, "_write", lambda folder, *_: folder.mkdir())
     monkeypatch.setattr(simulate, "give", given)
     simulate._simulate("alipay", 20_000, 0)
     assert seen == [False]
