@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -67,6 +68,21 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     tidy()
     assert memory() < full - 150e6
     assert len(last) == 8_000
+
+
+def test_pandas_forgets_views_that_are_gone() -> None:
+    def remembered() -> int:
+        return sum(type(one) is weakref.ReferenceType for one in gc.get_objects())
+
+    kept = [pd.DataFrame({"a": range(100), "b": range(100)}) for _ in range(20)]
+    before = remembered()
+    for table in kept:
+        for _ in range(300):
+            table.iloc[:5]
+    assert remembered() > before + 5_000
+    tidy()
+    assert remembered() < before + 500
+    assert all(table["a"].sum() == 4_950 for table in kept)
 
 
 TABLES_OF_THREADS = """
