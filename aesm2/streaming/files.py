@@ -1,7 +1,7 @@
 """Planning the parts of a parquet file, of a folder of them, or of a URL of either."""
 
 import posixpath
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,8 +90,18 @@ def _files(source: str) -> list[_File]:
     kept = [path for path, below in inside.items() if _is_data(below)]
     if not kept:
         raise InputError(f"{source}: no parquet files in this folder, nor in those within it")
-    return [_File(f"{prefix}{path.lstrip('/') if prefix else path}", _constants(inside[path]))
-            for path in kept]  # fmt: skip
+    told = [_told(inside[path]) for path in kept]
+    texts: dict[str, set[str | None]] = defaultdict(set)
+    for key, text in (pair for own in told for pair in own):
+        texts[key].add(text)
+    values = {key: _values(list(own)) for key, own in texts.items()}
+    return [
+        _File(
+            f"{prefix}{path.lstrip('/') if prefix else path}",
+            tuple((key, values[key][text]) for key, text in own),
+        )
+        for path, own in zip(kept, told, strict=True)
+    ]
 
 
 def _is_data(below: str) -> bool:
@@ -99,17 +109,20 @@ def _is_data(below: str) -> bool:
     return not hidden and below.lower().endswith(PARQUET)
 
 
-def _constants(below: str) -> tuple[tuple[str, str | int | None], ...]:
-    """What the folders `key=value` of a path say; whole numbers are numbers."""
+def _told(below: str) -> list[tuple[str, str | None]]:
+    """Keys and texts of the folders `key=value` of a path."""
     pairs = [folder.split("=", 1) for folder in below.split("/")[:-1] if "=" in folder]
-    return tuple((key, _value(unquote(text))) for key, text in pairs)
+    texts = [(key, unquote(text)) for key, text in pairs]
+    return [(key, None if text == NOTHING else text) for key, text in texts]
 
 
-def _value(text: str) -> str | int | None:
-    if text == NOTHING:
-        return None
-    digits = text.removeprefix("-")
-    return int(text) if digits.isdecimal() and str(int(digits)) == digits else text
+def _values(texts: list[str | None]) -> dict[str | None, str | int | None]:
+    """What the texts of one key stand for: whole numbers if all are, as where a table is whole."""
+    try:
+        whole = pa.array(texts, pa.string()).cast(pa.int32()).to_pylist()
+    except ValueError:  # one is no number of 32 bits, or no text in UTF-8
+        whole = texts
+    return dict(zip(texts, whole, strict=True))
 
 
 def _footer(file: _File) -> _Footer:

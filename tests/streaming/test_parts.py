@@ -1,5 +1,6 @@
 """Planning and reading parts: every row once, in order, whatever the files look like."""
 
+import os
 from pathlib import Path
 
 import fsspec
@@ -8,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from aesm2.data.tables import read_table
 from aesm2.errors import InputError
-from aesm2.streaming.files import of_files
+from aesm2.streaming.files import NOTHING, of_files
 from aesm2.streaming.parts import Log, of_frame
 from aesm2.streaming.sources import open_log
 from tests.streaming import made
@@ -52,6 +54,35 @@ def test_folders_that_name_values_are_columns(tmp_path: Path) -> None:
     assert frame["day"].tolist() == [10, 10, 2, 2]  # in the order of the paths
     assert frame["place"].tolist() == ["c", "c", "a b", "a b"]
     assert frame["x"].tolist() == [10, 11, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("05", "10"), ("05", "x"), ("07", NOTHING), ("x", NOTHING), ("-05", "3"), ("00", "-0"),
+        ("+5", "6"), ("2147483647",), ("2147483648", "01"), ("0x1f", "2"), ("1.50",), ("%30%35",),
+        ("\u0663",), ("",),
+    ],
+)  # fmt: skip
+def test_folders_name_the_values_that_they_do_where_all_is_read(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        (tmp_path / f"hour={name}").mkdir()
+        pd.DataFrame({"x": [1, 2]}).to_parquet(tmp_path / f"hour={name}" / "a.parquet")
+    log = of_files(str(tmp_path), ("hour", "x"))
+    parts = pd.concat([chunk for part in log.parts for chunk in part.chunks(("hour", "x"))])
+    whole = read_table(tmp_path)
+    assert [None if pd.isna(v) else v for v in parts["hour"]] == [
+        None if pd.isna(v) else v for v in whole["hour"]
+    ]
+
+
+def test_a_folder_whose_name_is_no_text_is_a_value(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/hour=\xff"))
+    folder.mkdir()
+    (folder / "a.parquet").write_bytes(pd.DataFrame({"x": [1, 2]}).to_parquet())
+    assert [part.rows for part in of_files(str(tmp_path), ("hour", "x")).parts] == [2]
 
 
 def test_a_url_is_read_as_a_folder_is(tmp_path: Path) -> None:

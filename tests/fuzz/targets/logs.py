@@ -234,13 +234,15 @@ def by_hand(folder: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Every row of every file of a folder, one value at a time."""
     there = sorted(str(Path(place) / name) for place, _, names in os.walk(folder) for name in names)
     found: dict[str, list[Any]] = {column: [] for column in columns}
+    files = []
     for file in filter(os.path.isfile, there):
         below = Path(file).relative_to(folder).parts
         if any(own.startswith(("_", ".")) for own in below):
             continue
-        if not file.lower().endswith((".parquet", ".pq")):
-            continue
-        constants = dict(_constants(below[:-1]))
+        if file.lower().endswith((".parquet", ".pq")):
+            files.append((file, below[:-1]))
+    for file, below in files:
+        constants = dict(_constants(below, [above for _, above in files]))
         opened = pq.ParquetFile(file)
         if len(set(opened.schema_arrow.names)) < len(opened.schema_arrow.names):
             raise Wrong("a file with a column twice is read")
@@ -252,19 +254,26 @@ def by_hand(folder: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in found.items()})
 
 
-def _constants(folders: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _constants(folders: tuple[str, ...], all_: list[tuple[str, ...]]) -> Iterator[tuple[str, Any]]:
+    """What the folders of one file say: a number where those of every file say one."""
+    for key, text in _pairs(folders):
+        texts = [t for own in all_ for k, t in _pairs(own) if k == key and t is not None]
+        whole = text is not None and all(map(_is_whole, texts))
+        yield key, int(text) if text is not None and whole else text
+
+
+def _pairs(folders: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
     for own in folders:
         key, sign, text = own.partition("=")
         if sign:
             text = unquote(text)
-            number = text.lstrip("-").isascii() and text.lstrip("-").isdigit()
-            whole = int(text) if number and text.count("-") <= 1 else None
-            yield (
-                key,
-                None
-                if text == "__HIVE_DEFAULT_PARTITION__"
-                else (whole if whole is not None and str(whole) == text else text),
-            )
+            yield key, None if text == "__HIVE_DEFAULT_PARTITION__" else text
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a folder says a whole number of 32 bits, in decimals."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and -(2**31) <= int(text) < 2**31
 
 
 def _require_rows(checkpoint: Checkpoint, batches: list, found: pd.DataFrame) -> None:
