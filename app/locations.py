@@ -18,12 +18,10 @@ SUMMARIES = f"*{summary_file.SUFFIX}"
 def catalogue() -> dict[str, Path]:
     """Return the checkpoints there are, by id: those shipped, the user's, then those of runs."""
     places = [ROOT / "checkpoints", checkpoint_home()]
-    kept = {m.parent.name: m.parent for p in places for m in sorted(p.glob(f"*/{MANIFEST}"))}
-    kept = {
-        name: folder
-        for name, folder in kept.items()
-        if not name.startswith(".") and (name in SHIPPED or who.sees(folder))
-    }
+    kept: dict[str, Path] = {}
+    for folder in (m.parent for p in places for m in sorted(p.glob(f"*/{MANIFEST}"))):
+        if not folder.name.startswith(".") and who.sees(folder):
+            kept.setdefault(folder.name, folder)  # nobody's takes the place of what ships
     runs = sorted(ROOT.glob(f"runs/*/checkpoint/{MANIFEST}"))
     return kept | {f"runs/{m.parents[1].name}": m.parent for m in runs}
 

@@ -80,9 +80,7 @@ def promote(job: Job, name: str, notes: str, everybody: bool) -> None:
     _own(job)
     quotas.require_disk(own, lab.places(), quotas.size_of(job.run.checkpoint))
     owner = "" if everybody else own.id
-    promote_checkpoint(
-        job.run.checkpoint, place_in(locations.checkpoint_home(), name), notes, owner
-    )
+    promote_checkpoint(job.run.checkpoint, _place(name), notes, owner)
 
 
 def bring(content: bytes, name: str) -> None:
@@ -90,7 +88,14 @@ def bring(content: bytes, name: str) -> None:
     own = who.require(Right.CHECKPOINTS)
     quotas.require_upload(own, cache.ledger(), len(content), 0)
     quotas.require_disk(own, lab.places(), unpacked_size(content))
-    unpack(content, place_in(locations.checkpoint_home(), name), own.id)
+    unpack(content, _place(name), own.id)
+
+
+def _place(name: str) -> Path:
+    """Return where a checkpoint of a name goes; InputError where another is listed under it."""
+    if name in locations.catalogue():
+        raise InputError(f"there is a checkpoint '{name}' already; choose another name")
+    return place_in(locations.checkpoint_home(), name)
 
 
 def minutes(own: Person) -> float | None:

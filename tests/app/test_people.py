@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
+from aesm2.lab.archive import pack
 from aesm2.lab.job import Job
 from aesm2.lab.queue import Lab
 from aesm2.owner import NOBODY, OWNER, give, owner_of
@@ -282,6 +283,32 @@ def test_datasets_and_checkpoints_of_others_are_not_there(
     (table.parent / OWNER).unlink()
     (table.parent / OWNER).symlink_to("nowhere")
     assert owner_of(table.parent) == NOBODY
+
+
+def test_nobody_takes_the_name_of_a_checkpoint_that_others_see(
+    acting: Callable[..., Person], small_root: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(locations, "ROOT", small_root)
+    shipped, home = small_root / "checkpoints" / "shop", tmp_path / "checkpoints"
+    shutil.copytree(shipped, home / "shared")
+    ann = acting(ANN)
+    job = Lab(folder.lab().root).submit("hers", small.dataset(), small.config(), "cpu", ann.id)
+    monkeypatch.setattr(locations, "SHIPPED", ("shop",))
+    for name in ("shop", "shared"):
+        for act in (
+            lambda name: actions.bring(pack(shipped), name),
+            lambda name: actions.promote(job, name, "", everybody=True),
+        ):
+            with pytest.raises(InputError, match=f"there is a checkpoint '{name}' already"):
+                act(name)
+    assert [place.name for place in home.iterdir()] == ["shared"]
+    shutil.copytree(shipped, home / "shop")  # one that is there all the same
+    give(home / "shop", ann.id)
+    for claims in (ANN, BOB):
+        acting(claims)
+        assert locations.catalogue()["shop"] == shipped
+        assert "shop" not in locations.removable()
 
 
 def test_hidden_files_are_no_tables(
