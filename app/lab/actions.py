@@ -11,7 +11,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.lab.archive import place_in, unpack, unpacked_size
 from aesm2.lab.archive import promote as promote_checkpoint
-from aesm2.lab.job import Job, Wish
+from aesm2.lab.job import Job, Status, Wish
 from app import cache, locations, log
 from app.lab import folder as lab
 from app.people import quotas, who
@@ -70,7 +70,12 @@ def discard(job: Job) -> Path:
 
 def restore(place: Path) -> Job:
     """Take a run back from the trash."""
-    who.require(Right.TRAIN)
+    own = who.require(Right.TRAIN)
+    found = Job(place)
+    if found.gone:
+        raise InputError(f"'{place.name}' is no longer in the trash: its room was needed")
+    if found.status() is Status.QUEUED:
+        quotas.require_runs(own, _theirs(own), 1)
     return lab.lab().restore(place)
 
 
@@ -114,7 +119,10 @@ def _own(job: Job) -> Person:
 def _may_start(more: int) -> Person:
     """Return who asks, where so many more runs may wait or train."""
     own = who.require(Right.TRAIN)
-    theirs = [job for job in lab.jobs() if job.order().owner == own.id]
-    quotas.require_runs(own, theirs, more)
+    quotas.require_runs(own, _theirs(own), more)
     quotas.require_disk(own, lab.places())
     return own
+
+
+def _theirs(own: Person) -> list[Job]:
+    return [job for job in lab.jobs() if job.order().owner == own.id]

@@ -237,6 +237,27 @@ def test_runs_are_seen_and_steered_by_their_owner_alone(
     assert folder.jobs() == []
 
 
+def test_a_run_comes_back_from_the_trash_where_it_may_wait(
+    acting: Callable[..., Person], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Lab, "tend", lambda self: None)
+    acting(ANN)
+    actions.submit(Dataset.open(small.dataset()), {"first": small.config()}, "cpu")
+    first = actions.discard(folder.lab().job("first"))
+    actions.submit(Dataset.open(small.dataset()), {"second": small.config()}, "cpu")
+    with pytest.raises(InputError, match="2 runs of yours that wait or train; 1 may"):
+        actions.restore(first)
+    assert [job.name for job in folder.jobs()] == ["second"]
+    second = folder.lab().job("second")
+    second.put(second.order().model_copy(update={"wish": actions.Wish.PAUSE}))
+    paused = actions.discard(second)
+    actions.restore(first)
+    actions.restore(paused)  # it neither waits nor trains
+    assert sorted(job.name for job in folder.jobs()) == ["first", "second"]
+    with pytest.raises(InputError, match="'nowhere~0' is no longer in the trash"):
+        actions.restore(tmp_path / "nowhere~0")
+
+
 def test_two_people_on_the_page_see_their_own_runs(
     enter: Enter, serving: Path, acting: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
