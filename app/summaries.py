@@ -9,10 +9,12 @@ from aesm2.errors import InputError
 from aesm2.streaming import summary_file
 from aesm2.streaming.summary_file import RoutingFile
 from app import cache, locations, recipes, state
+from app.people import who
+from app.people.who import Right
+from app.rows import upload
 
 PREFIX, FILE = "upload:", "file:"
 MAX_MEGABYTES = 50  # as server.maxUploadSize
-_UPLOADS = "summaries"  # in the session: id → (title, content)
 HOW = """aesm2 utilisation CHECKPOINT s3://logs/monday/ --out summaries/monday.routing \\
     --cluster user_id --engine pool
 aesm2 utilisation CHECKPOINT s3://logs/tuesday/ --out summaries/tuesday.routing \\
@@ -50,20 +52,26 @@ def stamp(file: RoutingFile) -> str:
 
 
 def panel(checkpoint: Checkpoint, name: str) -> None:
-    """Draw the way to open a summary from the user's disk, and how one is made.
+    """Draw how a summary is made and, for who may upload, the way to open one from their disk.
 
     name: what of the view a summary that was opened becomes.
     """
-    with st.popover("Open a summary", icon=":material/folder_open:"):
+    may = who.may(Right.UPLOAD)
+    title = "Open a summary" if may else "Routing summaries"
+    with st.popover(title, icon=":material/folder_open:"):
         st.caption(
             "A routing summary is a small file that counts which experts the rows of a log of any"
-            " size use. It stays in this browser session. Files in `summaries/` (or the folder that"
-            " AESM2_SUMMARIES names) are offered by themselves."
+            " size use. Files in `summaries/` (or the folder that AESM2_SUMMARIES names) are"
+            " offered by themselves."
+            + (" One that you open stays in this browser session." if may else "")
         )
         st.code(HOW, language="bash")
-        file = st.file_uploader("Your summary", key="summary-upload")
+        if not may:
+            return
+        file = st.file_uploader("Your summary", key=upload.input_key("summary-upload"))
         if file is not None:
             _take(checkpoint, name, file.name, file.getvalue())
+        upload.forgetting("summary-forget")
 
 
 def _take(checkpoint: Checkpoint, name: str, title: str, content: bytes) -> None:
@@ -71,17 +79,18 @@ def _take(checkpoint: Checkpoint, name: str, title: str, content: bytes) -> None
     try:
         if len(content) > MAX_MEGABYTES * 2**20:
             raise InputError(f"{title}: larger than {MAX_MEGABYTES} MB")
+        upload.allow(id_, content)
         found = summary_file.parse(content, checkpoint, title)
     except InputError as error:
         st.error(f"{error}. Nothing was kept.")
         return
     if id_ not in _uploads():
-        state.remember(_UPLOADS, {**_uploads(), id_: (title, content)})
+        state.remember(upload.SUMMARIES, {**_uploads(), id_: (title, content)})
         state.put(**{name: id_})
         st.rerun()
     st.success(f"{title}: {found.about.rows:,} rows.", icon=":material/check:")
 
 
 def _uploads() -> dict[str, tuple[str, bytes]]:
-    found: dict[str, tuple[str, bytes]] = state.recall(_UPLOADS) or {}
+    found: dict[str, tuple[str, bytes]] = state.recall(upload.SUMMARIES) or {}
     return found

@@ -10,6 +10,8 @@ from aesm2.routing.drift import OWN, USES, LayerDrift, RoutingDrift, Use, drift_
 from aesm2.routing.findings import scenario_label
 from app import cache, state, summaries, widgets
 from app.lens import page as lens
+from app.people import who
+from app.people.who import Right
 from app.routing_drift import code, sources
 from app.routing_drift.sources import Side
 
@@ -207,8 +209,8 @@ def _nothing(some: bool) -> None:
         else "Neither the checkpoint's dataset nor routing summaries are here"
     )
     st.info(
-        f"{what}. Two commands make summaries of two logs of any size; put them into `summaries/`,"
-        " or open them above:",
+        f"{what}. Two commands make summaries of two logs of any size; put them into `summaries/`"
+        + (", or open them above:" if who.may(Right.UPLOAD) else ":"),
         icon=":material/compare_arrows:",
     )
     st.code(summaries.HOW, language="bash")

@@ -27,7 +27,9 @@ PREFIX = "upload:"
 MAX_ROWS = 100_000
 MAX_MEGABYTES = 50  # as server.maxUploadSize; and ten times that once a parquet is unpacked
 _UPLOADS = "uploads"  # in the session: row set id → (title, frame)
+SUMMARIES = "summaries"  # in the session: id → (title, content), see `app.summaries`
 _BYTES = "uploads-bytes"  # in the session: row set id → bytes of the file
+_FORGOTTEN = "uploads-forgotten"  # in the session: how many times
 _COUNTED = "uploads-counted"  # in the session: ids of files that were counted as uploads
 _ENCODED = "uploads-encoded"  # in the session: (checkpoint hash, row set id) → RowSet
 
@@ -121,7 +123,7 @@ def panel(checkpoint: Checkpoint, example: pd.DataFrame | None) -> None:
     )
     if not who.may(Right.UPLOAD):
         return
-    file = st.file_uploader("Your rows", type=["csv", "parquet"], key="lens-upload")
+    file = st.file_uploader("Your rows", type=["csv", "parquet"], key=input_key("lens-upload"))
     if example is not None:
         st.download_button(
             "Download a template", template(described, example), "template.csv", "text/csv",
@@ -130,22 +132,35 @@ def panel(checkpoint: Checkpoint, example: pd.DataFrame | None) -> None:
         )  # fmt: skip
     if file is not None:
         _take(checkpoint, file.name, file.getvalue())
-    if _uploads():
-        st.button("Forget the uploads", icon=":material/delete:", key="lens-forget",
-                  type="tertiary", on_click=forget,
-                  help="takes the rows out of the session")  # fmt: skip
+    forgetting("lens-forget")
+
+
+def forgetting(key: str) -> None:
+    """Draw the button that takes all uploads out of the session, where there are any."""
+    if kept():
+        st.button("Forget the uploads", icon=":material/delete:", key=key, type="tertiary",
+                  on_click=forget, help="takes rows and summaries out of the session")  # fmt: skip
 
 
 @failures.callback
 def forget() -> None:
-    """Take all uploaded rows out of the session."""
-    for name in (_UPLOADS, _ENCODED, _BYTES):
+    """Take all that was uploaded out of the session."""
+    for name in (_UPLOADS, _ENCODED, _BYTES, SUMMARIES):
         state.remember(name, None)
+    state.remember(_FORGOTTEN, (state.recall(_FORGOTTEN) or 0) + 1)
+
+
+def input_key(name: str) -> str:
+    """Return the key of a file input: a new one after `forget`, or the old file comes again."""
+    times = state.recall(_FORGOTTEN) or 0
+    return f"{name}-{times}" if times else name
 
 
 def kept() -> int:
-    """Return the bytes of the files whose rows the session keeps."""
-    return sum((state.recall(_BYTES) or {}).values())
+    """Return the bytes of the files that the session keeps, or their rows."""
+    of_rows: dict[str, int] = state.recall(_BYTES) or {}
+    summaries: dict[str, tuple[str, bytes]] = state.recall(SUMMARIES) or {}
+    return sum(of_rows.values()) + sum(len(content) for _, content in summaries.values())
 
 
 def allow(id_: str, content: bytes) -> None:

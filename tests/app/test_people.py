@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from aesm2.data.dataset import Dataset
+from aesm2.data.dataset import SPLITS, Dataset
 from aesm2.errors import InputError
 from aesm2.lab.archive import pack
 from aesm2.lab.job import Job
@@ -21,9 +21,12 @@ from app.own import page as own_page
 from app.people import quotas, who
 from app.people.settings import Quotas, Role, settings
 from app.people.who import Forbidden, Person, Right
+from app.summaries import HOW
 from tests import small
 from tests.app.conftest import MAIN
 from tests.app.test_data import texts
+from tests.app.test_routing_drift import ATLAS, write
+from tests.app.test_routing_drift import PAGE as DRIFT
 
 CLAIMS = who._claims
 ANN = {"is_logged_in": True, "iss": "https://id", "sub": "1", "email": "Ann@shop.example"}
@@ -412,3 +415,44 @@ def test_a_file_that_stays_in_the_input_is_counted_once(
         at.file_uploader[0].set_value((f"{number}.csv", f"a\n{number}\n".encode(), "text/csv"))
         at.run().run()
     assert "2 files today" in errors(at)
+
+
+def test_summaries_are_uploads(
+    enter: Enter, serving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = []
+    for split in SPLITS:
+        write(tmp_path / "s" / f"{split}.routing", split)
+        contents.append((tmp_path / "s" / f"{split}.routing").read_bytes())
+    most = 1.5 * max(map(len, contents)) / quotas.MB
+    serving.write_text(FILE + f"uploads = 2\nsession_mb = {most}\n", encoding="utf-8")
+    ledger = quotas.Ledger()
+    monkeypatch.setattr(cache, "ledger", lambda: ledger)
+
+    def opened(at: AppTest, number: int) -> AppTest:
+        at.file_uploader[0].set_value((f"{number}.routing", contents[number], ""))
+        return at.run().run()
+
+    def there(at: AppTest) -> list[str]:
+        boxes = [box for box in at.selectbox if box.label == "Count"]
+        return [option for box in boxes for option in box.options if "Opened" in option]
+
+    at = opened(enter(ATLAS, ANN), 0)
+    assert not at.error
+    assert there(at) == ["Opened: 0.routing"]
+    assert "this session keeps" in errors(opened(at, 1))
+    at = at.button(key="summary-forget").click().run()
+    assert there(at) == []  # nor does the file input bring it again
+    assert not at.error
+    assert there(opened(at, 1)) == ["Opened: 1.routing"]
+    at = at.button(key="summary-forget").click().run()
+    assert "2 files today" in errors(opened(at, 2))
+
+
+@pytest.mark.parametrize("page", [ATLAS, DRIFT])
+def test_a_viewer_reads_where_summaries_come_from_and_opens_none(enter: Enter, page: str) -> None:
+    at = enter(page, EVE)
+    assert not at.error
+    assert not at.file_uploader
+    assert HOW in [code.value for code in at.code]
+    assert any("AESM2_SUMMARIES" in caption.value for caption in at.caption)

@@ -216,3 +216,15 @@ def test_without_the_dataset_rows_can_be_uploaded(
     assert any("is not here" in warning.value for warning in at.warning)
     at = uploading(at, "mine.csv", csv(frame.head(3)))
     assert "Row 0" in [h.value for h in at.subheader]
+
+
+def test_uploads_are_forgotten_though_the_input_has_the_file(
+    start: Start, frame: pd.DataFrame
+) -> None:
+    at = uploading(start("views/lens.py"), "mine.csv", csv(frame))
+    assert [own.value for own in at.success] == ["mine.csv: 88 rows with labels."]
+    at = at.button(key="lens-forget").click().run()
+    assert not at.exception
+    assert not at.error
+    assert not at.success
+    assert "Forget the uploads" not in [button.label for button in at.button]
