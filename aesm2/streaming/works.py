@@ -5,9 +5,11 @@ a process.
 """
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +28,7 @@ from aesm2.streaming.evaluation import EvaluationSummary
 from aesm2.streaming.knockout import KnockoutSummary
 from aesm2.streaming.parts import Part
 
+R = TypeVar("R", EvaluationSummary, RoutingSummary, KnockoutSummary)
 HASH_KEY = "aesm2 row groups"  # 16 characters; another key, other groups
 BLOCKS = 10  # a group is made of about so many blocks of consecutive rows
 MOST_BLOCK = 4096  # rows of a block
@@ -51,11 +54,11 @@ class Measuring:
         schema, columns = opened.encoder.schema, input_columns(opened, labels=True)
 
         def measure(part: Part) -> EvaluationSummary:
-            summaries = [
+            batches = (encoded(opened, part, f, True) for f in part.chunks(columns))
+            return _added(
                 EvaluationSummary.of(schema, batch, probabilities(opened.model, batch))
-                for batch in (encoded(opened, part, f, True) for f in part.chunks(columns))
-            ]
-            return sum(summaries[1:], summaries[0])
+                for batch in batches
+            )
 
         return measure
 
@@ -87,13 +90,15 @@ class Counting:
         columns = tuple(dict.fromkeys((*input_columns(opened), *extra)))
 
         def count(part: Part) -> RoutingSummary:
-            summaries, first = [], part.first
-            for frame in part.chunks(columns):
-                batch = encoded(opened, part, frame, False)
-                groups = self._groups(frame, first)
-                summaries.append(grouped_utilisation(opened.model, batch, groups))
-                first += len(frame)
-            return sum(summaries[1:], summaries[0])
+            def counted() -> Iterator[RoutingSummary]:
+                first = part.first
+                for frame in part.chunks(columns):
+                    batch = encoded(opened, part, frame, False)
+                    groups = self._groups(frame, first)
+                    yield grouped_utilisation(opened.model, batch, groups)
+                    first += len(frame)
+
+            return _added(counted())
 
         return count
 
@@ -146,18 +151,22 @@ class KnockingOut:
         schema, columns = opened.encoder.schema, input_columns(opened, labels=True)
 
         def knock_out(part: Part) -> KnockoutSummary:
-            summaries = []
-            for frame in part.chunks(columns):
-                batch = encoded(opened, part, frame, True)
-                found = without_each(opened.model, batch)
-                summaries.append(KnockoutSummary.of(schema, opened.layers, batch, found))
-            return sum(summaries[1:], summaries[0])
+            batches = (encoded(opened, part, f, True) for f in part.chunks(columns))
+            return _added(
+                KnockoutSummary.of(schema, opened.layers, batch, without_each(opened.model, batch))
+                for batch in batches
+            )
 
         return knock_out
 
     def from_bytes(self, content: bytes) -> KnockoutSummary:
         """Read back a result."""
         return KnockoutSummary.from_bytes(*shape(self.checkpoint), content)
+
+
+def _added(summaries: Iterator[R]) -> R:
+    """Add up the summaries of a part's chunks as they come: a row group may have any number."""
+    return functools.reduce(operator.add, summaries)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """Summaries of a log against the same figures of all rows at once."""
 
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 from aesm2.errors import InputError
 from aesm2.routing.grouped import GROUPS, UNIT, added
 from aesm2.routing.knockout import knockouts
+from aesm2.streaming import works
 from aesm2.streaming.engines import merged
 from aesm2.streaming.evaluation import EvaluationSummary
+from aesm2.streaming.files import of_files
 from aesm2.streaming.knockout import KnockoutSummary
 from aesm2.streaming.parts import Log, of_frame
 from aesm2.streaming.works import Counting, KnockingOut, Measuring, block_rows, group_of
@@ -117,6 +121,34 @@ def test_knockouts_are_those_of_all_rows() -> None:
         checkpoint.encoder.schema, checkpoint.layers, summary.to_bytes()
     )
     np.testing.assert_array_equal(again.total()[0].auc_change, found.auc_change)
+
+
+@pytest.mark.parametrize("kind", [Measuring, Counting, KnockingOut])
+def test_of_a_large_row_group_few_summaries_live_at_a_time(
+    kind: type[Measuring | Counting | KnockingOut], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.frame().to_parquet(tmp_path / "log.parquet", index=False)  # one row group
+    columns = works.input_columns(made.checkpoint(), labels=True)
+    (part,) = of_files(str(tmp_path / "log.parquet"), columns, 30).parts
+    told: list[weakref.ref[Any]] = []
+    most = 0
+
+    def spied(make: Callable[..., Any]) -> Callable[..., Any]:
+        def spy(*arguments: Any) -> Any:
+            nonlocal most
+            summary = make(*arguments)
+            told.append(weakref.ref(summary))
+            most = max(most, sum(own() is not None for own in told))
+            return summary
+
+        return spy
+
+    monkeypatch.setattr(works, "grouped_utilisation", spied(works.grouped_utilisation))
+    for summary in (EvaluationSummary, KnockoutSummary):
+        monkeypatch.setattr(summary, "of", spied(summary.of))
+    kind(made.checkpoint().path).open()(part)
+    assert len(told) == 20
+    assert most <= 3  # their sum, the last and the next
 
 
 def test_rows_that_do_not_move_are_no_part_of_the_bound() -> None:
