@@ -63,7 +63,8 @@ def _instants(column: pd.Series) -> np.ndarray:
         row = int(np.argmax(column.isna()))
         raise InputError(f"row {row}: '{column.name}' is missing; history needs every row's time")
     if is_time:
-        return column.astype("datetime64[us]").astype("int64").to_numpy() / 1e6
+        plain = column.dt.tz_convert(None) if column.dt.tz is not None else column
+        return plain.astype("datetime64[us]").astype("int64").to_numpy() / 1e6
     fractions = pd.api.types.is_float_dtype(column)
     return column.astype("float64" if fractions else "int64").to_numpy()
 

@@ -123,6 +123,17 @@ def test_instants_may_be_timestamps_of_any_unit(unit: str) -> None:
     assert found["h_recency"][keys:].to_numpy() == pytest.approx(days * 86_400)
 
 
+@pytest.mark.parametrize("unit", ["s", "ns"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris"])
+def test_instants_may_have_a_zone(zone: str, unit: str) -> None:
+    """Between 1:59 and 3:00 of that night in Paris a minute goes by, of which clocks show 61."""
+    utc = pd.to_datetime(["2026-03-29T00:59Z", "2026-03-29T01:00Z"]).as_unit(unit)
+    frame = pd.DataFrame({"user": [0, 0], "time": utc.tz_convert(zone)})
+    found = history_columns(frame, History(name="h", keys=("user",)), "time")
+    assert found["h_count"].tolist() == [0, 1]
+    assert found["h_recency"].iloc[1] == 60
+
+
 @pytest.mark.parametrize(
     ("times", "message"),
     [
