@@ -349,6 +349,8 @@ def as_numbers(column: pd.Series, name: str) -> np.ndarray:
     """Return a column as float64 with NaN where missing; InputError names the first bad row."""
     try:
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        if column.dtype.kind in "mM":  # a moment that is missing would be the earliest there is
+            numbers = np.where(column.isna(), np.nan, numbers)
     except OverflowError:
         large = f"a whole number beyond {np.finfo(np.float64).max:.1e}"
         raise InputError(f"column '{name}' holds {large}, the largest there is") from None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aesm2.data.batch import Batch
-from aesm2.data.encoder import Encoder
+from aesm2.data.encoder import Encoder, as_numbers
 from aesm2.errors import InputError
 from aesm2.layers.embedding import FIRST_VALUE, MISSING, UNSEEN
 from tests.data.tables import describe
@@ -135,6 +135,19 @@ def test_a_constant_or_empty_numeric_column_has_one_bucket(price: float) -> None
 
 def test_numbers_written_as_text_are_numbers() -> None:
     assert prices(fitted(), ["2.5", "3", None]) == [FIRST_VALUE + 1, FIRST_VALUE + 2, MISSING]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_a_moment_that_is_missing_is_missing(zone: str | None) -> None:
+    """Not the earliest moment there is, which would move every edge."""
+    days = ["2026-01-01", None, "2026-01-03", "2026-01-04", "2026-01-02", None]
+    moments = pd.Series(pd.to_datetime(days)).dt.tz_localize(zone)
+    training = TRAINING.assign(price=moments)
+    encoder = fitted(training)
+    assert min(encoder.edges["price"]) > 0  # all are after 1970
+    assert encoder.encode(training).fields[[1, 5], 1].tolist() == [MISSING] * 2
+    ages = moments - moments[0]
+    assert np.isnan(as_numbers(ages, "age")).tolist() == ages.isna().tolist()
 
 
 def test_text_in_a_numeric_column_names_row_and_value() -> None:
