@@ -145,7 +145,7 @@ def routing_drift(
 
     by: OWN, the name of a level, "path" or "all". exists: whether each task exists in each path,
     (P, T), by default everywhere. least: see `RoutingDrift`.
-    Raises InputError for a wrong option, or a log without rows.
+    Raises InputError for a wrong option, a log without rows, or a model without such choices.
     """
     if not 0 < level < 1 or replicates < 100:
         raise InputError("drift needs a level between 0 and 1 and at least 100 replicates")
@@ -154,13 +154,20 @@ def routing_drift(
     draw = draws(a, b, replicates, seed)
     layers = []
     for own_a, own_b in zip(a.layers, b.layers, strict=True):
-        if k := {"specific": own_a.spec.specific, "shared": own_a.spec.shared}.get(use, 1):
+        if k := per_row(own_a.spec, use):
             grouping = _grouping(own_a.spec, a, by)
             member = _member(a, grouping)
             there = _there(own_a.spec, exists, len(member.T))
             layers.append(_layer_drift((a, b), (own_a, own_b), use, k, grouping, there, draw))
+    if not layers:
+        raise InputError(f"no layer of this model makes {use} choices; compare another use")
     names = by if by != OWN else a.schema.level_names[0]
     return RoutingDrift(use, level, least, tuple(_with_q(layers)), _mix_drift(a, b, names, draw))
+
+
+def per_row(spec: LayerSpec, use: Use) -> int:
+    """Return how many experts of a layer one row spreads over the shares: 1 of mixing weight."""
+    return {"specific": spec.specific, "shared": spec.shared}.get(use, 1)
 
 
 def drift_words(found: RoutingDrift, most: int = 3) -> list[str]:

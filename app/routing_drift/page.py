@@ -6,7 +6,16 @@ import streamlit as st
 
 from aesm2.data.scenarios import OVERALL, PATH, existing
 from aesm2.plots import routing_drift as plot
-from aesm2.routing.drift import OWN, USES, LayerDrift, RoutingDrift, Use, drift_words, routing_drift
+from aesm2.routing.drift import (
+    OWN,
+    USES,
+    LayerDrift,
+    RoutingDrift,
+    Use,
+    drift_words,
+    per_row,
+    routing_drift,
+)
 from aesm2.routing.findings import scenario_label
 from app import cache, state, summaries, widgets
 from app.lens import page as lens
@@ -79,7 +88,8 @@ def options(opened: cache.Opened) -> Options | None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="drift-options"):
         if found:
             sides = sources.picked(opened, found)
-            use = widgets.pick("Compare", "use", USES, "weight", USE_TITLES.__getitem__, width=170)
+            uses = [u for u in USES if any(per_row(spec, u) for spec in checkpoint.layers)]
+            use = widgets.pick("Compare", "use", uses, "weight", USE_TITLES.__getitem__, width=170)
             levels = [level.name for level in checkpoint.description.level]
             names = {OWN: "each layer's own level"} | {n: n for n in levels}
             names |= ({PATH: "fine-grained"} if len(levels) > 1 else {}) | {OVERALL: "all rows"}

@@ -13,8 +13,10 @@ from streamlit.testing.v1 import AppTest
 import aesm2
 from aesm2.data.dataset import Dataset
 from aesm2.plots.style import provenance
+from aesm2.routing.drift import Use, per_row
 from aesm2.routing.drift_chance import js
 from aesm2.routing.grouped import grouped_utilisation
+from aesm2.routing.trace import LayerSpec
 from aesm2.streaming import summary_file
 from aesm2.streaming.works import row_groups
 from app import locations
@@ -110,6 +112,19 @@ def test_a_model_without_selection_says_so(start: Start) -> None:
     at = start(PAGE, checkpoint="plain")
     assert not at.exception
     assert "no expert selection" in at.error[0].value
+
+
+def test_choices_that_no_layer_makes_are_not_offered(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_shared(spec: LayerSpec, use: Use) -> int:
+        return 0 if use == "shared" else per_row(spec, use)
+
+    monkeypatch.setattr("app.routing_drift.page.per_row", without_shared)
+    at = sound(start(PAGE, use="shared"))
+    (box,) = (box for box in at.selectbox if box.label == "Compare")
+    assert box.options == ["mixing weights", "▲ specific choices"]
+    assert box.value == "weight"
 
 
 def test_hostile_addresses(start: Start) -> None:

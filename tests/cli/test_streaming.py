@@ -148,6 +148,22 @@ def test_drift_ends_with_1_where_it_is_found(
     assert set(table(split.out)["by"]) == {"country", "page"}
 
 
+def test_drift_of_choices_that_no_layer_makes_is_no_drift(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    """Status 1 would say that it was found."""
+    model = small.CONFIG["model"] | {
+        "scenario": {"layers": 1, "experts": 3, "specific": 1, "shared": 0, "width": 4},
+        "task": {"layers": 1, "experts": 3, "specific": 1, "shared": 0, "width": 4},
+    }
+    path = small.fit(tmp_path / "run", small.config(model=model, epochs=1))
+    said = refused(
+        "drift", path, f"{small.dataset()}:train", small.dataset(), "--use", "shared",
+        "--replicates", "100",
+    )  # fmt: skip
+    assert said == "no layer of this model makes shared choices; compare another use"
+
+
 def test_what_cannot_be_used_is_said_in_one_line(
     refused: Callable[..., str], checkpoint: Path, log: Path, tmp_path: Path
 ) -> None:

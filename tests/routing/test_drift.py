@@ -1,6 +1,7 @@
 """Routing drift: the divergence by hand, chance that is calibrated, and a change that is found."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,17 @@ def test_wrong_options_are_refused() -> None:
         routing_drift(a, a, level=0)
     with pytest.raises(InputError, match="rows in both logs"):
         routing_drift(a, made(0, 0))
+
+
+def test_choices_that_no_layer_makes_are_refused() -> None:
+    a = made(0, 400)
+    bare = [replace(own, spec=replace(own.spec, shared=0)) for own in a.layers]
+    alone = replace(a, layers=(bare[0], a.layers[1]))
+    assert len(routing_drift(alone, alone, use="shared").layers) == 1
+    none = replace(a, layers=tuple(bare))
+    with pytest.raises(InputError, match="no layer of this model makes shared choices"):
+        routing_drift(none, none, use="shared")
+    assert len(routing_drift(none, none).to_frame())
 
 
 def test_q_is_that_of_benjamini_and_hochberg() -> None:
