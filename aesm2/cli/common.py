@@ -7,13 +7,15 @@ import pandas as pd
 import typer
 
 from aesm2.checkpoint import Checkpoint
-from aesm2.data.dataset import Dataset
+from aesm2.data.dataset import split_named
 
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu, cuda, cuda:N")]
 Folder = Annotated[Path, typer.Argument(help="A checkpoint folder")]
 Data = Annotated[
     Path,
-    typer.Argument(help="A table (parquet, CSV), or a dataset folder, whose test split is taken"),
+    typer.Argument(
+        help="A table (parquet, CSV), a dataset folder, whose test split is taken, or FOLDER:SPLIT"
+    ),
 ]
 
 
@@ -24,5 +26,5 @@ def say(text: str) -> None:
 
 def rows_at(checkpoint: Checkpoint, data: Path) -> pd.DataFrame:
     """Read what `Data` names: rows that the checkpoint can take."""
-    is_dataset = data.name == "dataset.toml" or (data / "dataset.toml").exists()
-    return Dataset.open(data).split("test") if is_dataset else checkpoint.read(data)
+    rows = split_named(str(data))
+    return checkpoint.read(data) if rows is None else rows

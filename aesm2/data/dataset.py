@@ -22,7 +22,7 @@ from aesm2.data.encoder import as_text, require_columns
 from aesm2.data.history import history_columns
 from aesm2.data.tables import read_table
 from aesm2.errors import InputError
-from aesm2.files import read_text
+from aesm2.files import exists, read_text
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -104,6 +104,24 @@ def rows_of(frame: pd.DataFrame, name: SplitName) -> pd.DataFrame:
     if rows.empty:
         raise no_rows(name)
     return rows
+
+
+def split_named(source: str) -> pd.DataFrame | None:
+    """Return the rows that FOLDER, whose test split it stands for, or FOLDER:SPLIT names.
+
+    None where it names no dataset.
+    """
+    folder, _, wanted = source.rpartition(":")
+    for name in SPLITS:
+        if name == wanted and is_dataset(folder):
+            return Dataset.open(folder).split(name)
+    return Dataset.open(source).split("test") if is_dataset(source) else None
+
+
+def is_dataset(source: str) -> bool:
+    """Whether a path is that of a dataset folder, or of its dataset.toml."""
+    path = Path(source)
+    return path.name == DESCRIPTION or exists(path / DESCRIPTION)
 
 
 def no_rows(name: SplitName) -> InputError:

@@ -4,19 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aesm2.checkpoint import Checkpoint
-from aesm2.data.dataset import SPLITS, Dataset
-from aesm2.data.description import DESCRIPTION
+from aesm2.data.dataset import is_dataset, split_named
 from aesm2.data.encoder import require_columns
 from aesm2.data.tables import PARQUET, read_table
 from aesm2.errors import InputError
 from aesm2.streaming.files import of_files
 from aesm2.streaming.parts import ROWS_PER_PART, Log, is_url, of_frame
-
-
-def is_dataset(source: str) -> bool:
-    """Whether a source is a dataset folder, or its dataset.toml."""
-    path = Path(source)
-    return not is_url(source) and (path.name == DESCRIPTION or (path / DESCRIPTION).exists())
 
 
 def is_streamed(source: str) -> bool:
@@ -37,14 +30,10 @@ def open_log(
     columns: those that will be read.
     Raises InputError where there is nothing, or a column is missing.
     """
-    folder, _, split = source.rpartition(":")
-    if split in SPLITS and is_dataset(folder):
-        frame = Dataset.open(folder).split(next(name for name in SPLITS if name == split))
-    elif is_dataset(source):
-        frame = Dataset.open(source).split("test")
-    elif is_url(source) or Path(source).is_dir() or source.lower().endswith(PARQUET):
-        return of_files(source, columns, rows_per_part, checkpoint.description)
-    else:
+    frame = None if is_url(source) else split_named(source)
+    if frame is None:
+        if is_url(source) or Path(source).is_dir() or source.lower().endswith(PARQUET):
+            return of_files(source, columns, rows_per_part, checkpoint.description)
         frame = read_table(source)
     if frame.empty:
         raise InputError(f"{source}: no rows")

@@ -14,7 +14,7 @@ import pytest
 
 import aesm2
 from aesm2.cli import models
-from aesm2.data.dataset import Dataset
+from aesm2.data.dataset import Dataset, SplitName
 from aesm2.data.description import Description
 from aesm2.selfcheck import SelfCheck
 from tests import small
@@ -205,6 +205,22 @@ def test_evaluate_takes_a_description_or_a_table(
     described = aesm2_command("evaluate", checkpoint, small.dataset() / "dataset.toml")
     assert described.out == expected
     assert aesm2_command("evaluate", checkpoint, rows).out == expected
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_split_may_be_named(
+    aesm2_command: Run, checkpoint: Path, tmp_path: Path, split: SplitName
+) -> None:
+    own = Dataset.open(small.dataset()).split(split)
+    result = aesm2_command("evaluate", checkpoint, f"{small.dataset()}:{split}")
+    assert result.status == 0
+    assert f"all,all,ctr,{len(own)},{own['click'].sum()}," in result.out
+    audited = aesm2_command("audit", checkpoint, f"{small.dataset()}:{split}", "--rows", "5")
+    assert audited.status == 0
+    out = tmp_path / "trace.parquet"
+    traced = aesm2_command("trace", checkpoint, f"{small.dataset()}:{split}", "--out", out)
+    assert traced.status == 0
+    assert set(pd.read_parquet(out)["row"]) == set(own.index)
 
 
 def test_evaluate_refuses_what_it_cannot_use(
