@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from aesm2.data import room
 from aesm2.data.dataset import Dataset
 from aesm2.data.draft import draft_description, sample
 from aesm2.data.draft.sample import read_sample, sample_of, spread
@@ -80,6 +83,45 @@ def test_a_large_folder_has_its_folders_as_columns(tmp_path: Path) -> None:
     assert set(found.frame["site"]) == {"app", "web", "sub"}
     own = found.frame["number"] // 1000
     assert found.frame["site"].tolist() == own.map({0: "app", 1: "web", 2: "sub"}).tolist()
+
+
+def test_a_file_without_rows_is_no_place_to_look(tmp_path: Path) -> None:
+    for i, count in enumerate((1000, 0, 500)):
+        rows(count, 1000 * i).to_parquet(tmp_path / f"{i}.parquet", row_group_size=100)
+    found = read_sample(tmp_path)
+    assert (found.rows, len(found.frame)) == (1500, 100)
+    assert found.frame["number"].iloc[[0, -1]].between([0, 2400], [0, 2499]).all()
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
+)
+@pytest.mark.parametrize("count", [90, 1000])
+def test_texts_are_what_the_table_holds(tmp_path: Path, kind: pa.DataType, count: int) -> None:
+    texts = [None if i % 3 == 0 else f"t{i % 7}" for i in range(count)]
+    table = pa.table({"number": range(count), "text": pa.array(texts).cast(kind)})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=50)
+    found = read_sample(tmp_path / "t.parquet").frame
+    assert [None if pd.isna(text) else text for text in found["text"]] == [
+        texts[number] for number in found["number"]
+    ]
+
+
+@pytest.mark.parametrize("count", [90, 1000])
+def test_what_would_not_fit_is_refused_before_it_is_unpacked(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array(["x" * 10_000]))
+    file = tmp_path / "t.parquet"
+    table = pa.table({"number": range(count), "text": long})
+    pq.write_table(table, file, row_group_size=100, store_schema=False)
+    assert len(read_sample(file).frame) == min(count, 100)
+    monkeypatch.setattr(room, "memory", lambda: 3 * 500_000)
+    with pytest.raises(InputError, match=r"t\.parquet: .*the table unpacks to"):
+        read_sample(file)
+    monkeypatch.setattr(room, "MOST_COLUMNS", 1)
+    with pytest.raises(InputError, match=r"t\.parquet: .*2 columns; at most 1 are read"):
+        read_sample(file)
 
 
 def test_an_index_of_pandas_is_no_column_unless_it_has_a_name(tmp_path: Path) -> None:

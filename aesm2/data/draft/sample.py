@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from aesm2.data.room import decoded, require_columns_bounded, texts_of
 from aesm2.data.tables import frame_of, is_parquet, parquet, read_csv, read_table, unreadable
 from aesm2.errors import InputError
 
@@ -70,23 +71,34 @@ def spread(count: int, most: int) -> np.ndarray:
 def _of_parquet(path: Path) -> Sample:
     dataset = parquet(path)
     rows = dataset.count_rows()
+    require_columns_bounded(len(dataset.schema))
     if rows <= LOOKED:
-        return Sample(path.resolve().name, frame_of(dataset.to_table()), rows)
+        return Sample(path.resolve().name, read_table(path), rows)
     groups = [group for file in dataset.get_fragments() for group in file.split_by_row_group()]
+    groups = [group for group in groups if group.row_groups[0].num_rows]
     pieces = max(PIECES, math.ceil(LOOKED * len(groups) / rows))
     chosen = [groups[i] for i in spread(len(groups), pieces)]
     heads = [_head(group, math.ceil(LOOKED / len(chosen)), dataset.schema) for group in chosen]
-    return Sample(path.resolve().name, frame_of(pa.concat_tables(heads)), rows)
+    whole = decoded(pa.concat_tables(heads), dataset.schema)
+    return Sample(path.resolve().name, frame_of(whole), rows)
 
 
 def _head(group: ds.ParquetFileFragment, rows: int, schema: pa.Schema) -> pa.Table:
-    """First rows of one row group, decoding no more of it than they need."""
-    file = pq.ParquetFile(group.path, pre_buffer=False, buffer_size=READ_BUFFER)
+    """First rows of one row group, decoding no more of it than they need; texts as dictionaries."""
+    folders = ds.get_partition_keys(group.partition_expression)
+    texts = [name for name in texts_of(schema) if name not in folders]
+    file = pq.ParquetFile(
+        group.path, pre_buffer=False, buffer_size=READ_BUFFER, read_dictionary=texts
+    )
     number = group.row_groups[0].id
     head = pa.Table.from_batches([next(file.iter_batches(rows, row_groups=[number]))])
-    for name, value in ds.get_partition_keys(group.partition_expression).items():
+    for name, value in folders.items():
         head = head.append_column(name, pa.array([value] * len(head)))
-    return head.select(schema.names).cast(schema)
+    coded = [
+        own.with_type(pa.dictionary(pa.int32(), own.type)) if own.name in texts else own
+        for own in schema
+    ]
+    return head.select(schema.names).cast(pa.schema(coded))
 
 
 def _of_large_csv(path: Path) -> Sample:
