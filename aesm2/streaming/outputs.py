@@ -68,13 +68,13 @@ class Writing:
     def open(self) -> Callable[[Part], Written]:
         """Load the checkpoint."""
         opened = load(self.checkpoint, self.device)
-        columns = tuple(dict.fromkeys([*input_columns(opened), *self.keep]))
+        columns = input_columns(opened)
 
         def write(part: Part) -> Written:
-            tables: Iterator[pd.DataFrame] = (
+            tables: Iterator[pa.Table] = (
                 table
-                for frame in part.chunks(columns)
-                for table in self._tables(opened, part, frame)
+                for frame, kept in part.kept(columns, self.keep)
+                for table in self._tables(opened, part, frame, kept)
             )
             lines = _write(self.folder / file_name(part), tables, dict(self.about))
             return Written(part.rows, lines, 1)
@@ -82,21 +82,26 @@ class Writing:
         return write
 
     def _tables(
-        self, opened: Checkpoint, part: Part, frame: pd.DataFrame
-    ) -> Iterator[pd.DataFrame]:
-        """Yield what is written of a chunk: one table, or for a trace one every few rows."""
+        self, opened: Checkpoint, part: Part, frame: pd.DataFrame, kept: pa.Table
+    ) -> Iterator[pa.Table]:
+        """Yield what is written of a chunk: one table, or for a trace one every few rows.
+
+        kept: the columns that go along, in the types of the log, which a frame may not have.
+        """
         batch = encoded(opened, part, frame, False)
         if self.kind == "trace":
             for start in range(0, len(frame), CHUNK):
                 rows = slice(start, start + CHUNK)
-                yield trace(opened.model, batch[rows], frame.index[rows]).to_frame()
+                own = trace(opened.model, batch[rows], frame.index[rows]).to_frame()
+                yield pa.Table.from_pandas(own, preserve_index=False)
             return
         predicted = probabilities(opened.model, batch)
         predicted[~tasks_exist(opened.description, batch.scenarios.numpy())] = float("nan")
         names = [task.name for task in opened.description.task]
-        columns = {"row": frame.index} | {name: frame[name] for name in self.keep}
-        scores = {name: predicted[:, number] for number, name in enumerate(names)}
-        yield pd.DataFrame(columns | scores).reset_index(drop=True)
+        columns = {"row": pa.Array.from_pandas(frame.index)}
+        columns |= {name: kept.column(name) for name in self.keep}
+        columns |= {n: pa.Array.from_pandas(predicted[:, i]) for i, n in enumerate(names)}
+        yield pa.table(columns)
 
     def from_bytes(self, content: bytes) -> Written:
         """Read back a result."""
@@ -176,18 +181,17 @@ def _require_same(folder: Path, plan: dict[str, Any], resume: bool) -> None:
         )
 
 
-def _write(file: Path, tables: Iterator[pd.DataFrame], about: dict[str, str]) -> int:
+def _write(file: Path, tables: Iterator[pa.Table], about: dict[str, str]) -> int:
     """Write tables into one parquet file, whole or not at all; return the number of lines."""
     part, lines = file.with_name(f".{file.name}.{os.getpid()}.part"), 0
     writer: pq.ParquetWriter | None = None
     try:
-        for frame in tables:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
+        for table in tables:
             if writer is None:
                 schema = table.schema.with_metadata({**(table.schema.metadata or {}), **about})
                 writer = pq.ParquetWriter(part, schema)
             writer.write_table(table.cast(schema))
-            lines += len(frame)
+            lines += len(table)
         if writer is not None:
             writer.close()
             with part.open("rb+") as written:

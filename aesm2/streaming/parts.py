@@ -55,6 +55,12 @@ class Part(Protocol):
         """Yield its rows in order, a bounded number at a time; index = number in the log."""
         ...
 
+    def kept(
+        self, columns: Sequence[str], keep: Sequence[str]
+    ) -> Iterator[tuple[pd.DataFrame, pa.Table]]:
+        """Yield the chunks of some columns, each beside others in the types they are stored in."""
+        ...
+
 
 @dataclass(frozen=True)
 class FramePart:
@@ -79,6 +85,22 @@ class FramePart:
     def chunks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Yield the frame, whole."""
         yield self.frame[list(columns)]
+
+    def kept(
+        self, columns: Sequence[str], keep: Sequence[str]
+    ) -> Iterator[tuple[pd.DataFrame, pa.Table]]:
+        """Yield the frame; InputError where values of a column to keep have several types."""
+        stored = {name: self._stored(name) for name in keep}
+        yield self.frame[list(columns)], pa.table(stored)
+
+    def _stored(self, name: str) -> pa.Array:
+        try:
+            return pa.Array.from_pandas(self.frame[name])
+        except (pa.ArrowException, OverflowError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"{self.name}: '{name}' has no one type to be kept in: {reason}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -113,16 +135,30 @@ class FilePart:
 
     def chunks(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """Yield the rows, at most `most` at a time, reading only `columns`."""
+        for frame, _ in self.kept(columns, ()):
+            yield frame
+
+    def kept(
+        self, columns: Sequence[str], keep: Sequence[str]
+    ) -> Iterator[tuple[pd.DataFrame, pa.Table]]:
+        """Yield the rows of `chunks`, and `keep` of them as the file has it."""
         constants = dict(self.constants)
-        stored = [column for column in columns if column not in constants]
         start = self.first
-        for rows in self._frames(stored):
+        for rows, stored in self._frames(
+            [name for name in dict.fromkeys([*columns, *keep]) if name not in constants],
+            [name for name in keep if name not in constants],
+        ):
             index = pd.RangeIndex(start, start + len(rows))
             frame = rows.assign(**{c: constants[c] for c in columns if c in constants})
+            for name in keep:
+                if name in constants:
+                    stored = stored.append_column(name, pa.array([constants[name]] * len(rows)))
             start += len(rows)
-            yield frame[list(columns)].set_axis(index)
+            yield frame[list(columns)].set_axis(index), stored
 
-    def _frames(self, columns: list[str]) -> Iterator[pd.DataFrame]:
+    def _frames(
+        self, columns: list[str], keep: list[str]
+    ) -> Iterator[tuple[pd.DataFrame, pa.Table]]:
         """Row groups at once where they are one chunk; a larger row group in batches."""
         system, path = system_of(self.url)
         with system.open(path, "rb") as file, damage_told(self.url):
@@ -138,17 +174,20 @@ class FilePart:
             own = list(range(*self.groups))
             if self.rows <= self.most:
                 table = opened.read_row_groups(own, columns=columns, use_threads=False)
-                yield self._frame(table, schema)
+                yield self._frame(table, schema, keep)
                 return
             batches = opened.iter_batches(self.most, own, columns=columns, use_threads=False)
             for batch in batches:
-                yield self._frame(pa.Table.from_batches([batch]), schema)
+                yield self._frame(pa.Table.from_batches([batch]), schema, keep)
 
-    def _frame(self, table: pa.Table, schema: pa.Schema) -> pd.DataFrame:
+    def _frame(
+        self, table: pa.Table, schema: pa.Schema, keep: list[str]
+    ) -> tuple[pd.DataFrame, pa.Table]:
         """Return rows with texts for the dictionaries by which they were read; see `room`."""
         stored = pa.schema([schema.field(name) for name in table.column_names])
         try:
-            return frame_of(decoded(table, stored), threads=False)
+            table = decoded(table, stored)
+            return frame_of(table, threads=False), table.select(keep)
         except InputError as error:
             raise InputError(f"{self.name}: {error}") from None
 

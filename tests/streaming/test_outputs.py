@@ -1,10 +1,12 @@
 """Folders of predictions and traces: whole files, resumed where they were left."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,7 +15,7 @@ from aesm2.streaming import outputs
 from aesm2.streaming.engines import merged, results
 from aesm2.streaming.files import of_files
 from aesm2.streaming.outputs import DONE, PLAN, Writing, Written, complete, prepared
-from aesm2.streaming.parts import Log
+from aesm2.streaming.parts import Log, of_frame
 from aesm2.streaming.works import input_columns
 from tests.streaming import made
 
@@ -48,6 +50,47 @@ def test_predictions_are_those_of_all_rows(log: Log, tmp_path: Path) -> None:
     about = json.loads((out / DONE).read_text())
     assert (about["rows"], about["parts"]) == (600, len(log.parts))
     assert pq.read_metadata(out / "part-000000.parquet").metadata[b"data"] == b"shop"
+
+
+def test_columns_are_kept_as_the_log_has_them(tmp_path: Path) -> None:
+    """Whatever a chunk of rows alone would be taken for."""
+    count = len(made.frame())
+    late = [None] * (count // 2)
+    moments = pd.date_range("2026-05-04", periods=count // 2, freq="min", tz="UTC")
+    kept = pa.table(
+        {
+            "coupon": pa.array([*late, *(["A"] * (count // 2))]),
+            "place": pa.array([*late, *map(str, range(count // 2))]).dictionary_encode(),
+            "visit": pa.array([*late, *range(2**60 + 1, 2**60 + 1 + count // 2)]),
+            "paid": pa.array([Decimal("1.50")] * (count - 1) + [Decimal("123456.25")]),
+            "member": pa.array([*late, *([True] * (count // 2))]),
+            "seen": pa.array([*late, *moments]),
+            "empty": pa.nulls(count),
+        }
+    )
+    log = pa.Table.from_pandas(made.frame(), preserve_index=False)
+    for name in kept.column_names:
+        log = log.append_column(name, kept.column(name))
+    (tmp_path / "log" / "day=05").mkdir(parents=True)
+    pq.write_table(log, tmp_path / "log" / "day=05" / "a.parquet")  # one row group
+    keep = ("day", *kept.column_names, "user")
+    columns = (*input_columns(made.checkpoint()), *keep)
+    planned = of_files(str(tmp_path / "log"), columns, 150)
+    assert len(list(planned.parts[0].chunks(columns))) == 4
+    write(planned, writing(tmp_path / "out", keep=keep))
+    found = pq.read_table(tmp_path / "out" / "part-000000.parquet")
+    assert found.column_names == ["row", *keep, "ctr", "ctcvr"]
+    for name in kept.column_names:
+        assert found.column(name).to_pylist() == kept.column(name).to_pylist()
+        assert found.schema.field(name).type == log.schema.field(name).type
+    assert set(found.column("day").to_pylist()) == {5}
+    assert found.column("user").to_pylist() == made.frame()["user"].tolist()
+
+
+def test_a_column_of_several_types_is_not_kept(tmp_path: Path) -> None:
+    frame = made.frame().assign(note=["a", 1] * (len(made.frame()) // 2))
+    with pytest.raises(InputError, match="rows, row 0: 'note' has no one type to be kept in: "):
+        write(of_frame(frame, "rows"), writing(tmp_path / "out", keep=("note",)))
 
 
 def test_traces_are_those_of_all_rows(log: Log, tmp_path: Path) -> None:
