@@ -29,9 +29,9 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.served import served
 
 HERE = Path(__file__).parent
-PAGES = ("", "data", "lens", "geometry", "atlas", "experts", "curves", "slices", "interventions",
-         "attribution", "compare", "bench", "relations", "impact", "paper", "lab", "own", "story",
-         "report")  # fmt: skip
+PAGES = ("", "data", "lens", "geometry", "atlas", "routing_drift", "experts", "curves", "slices",
+         "interventions", "attribution", "compare", "bench", "relations", "impact", "paper", "lab",
+         "own", "story", "report")  # fmt: skip
 HEADERS = {
     "content-security-policy": "frame-ancestors 'none'",
     "strict-transport-security": "max-age=31536000",

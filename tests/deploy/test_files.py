@@ -23,7 +23,7 @@ import streamlit
 from app import health
 from benchmarks.client import Visitor
 from benchmarks.served import served
-from deploy import dependencies
+from deploy import check, dependencies
 from deploy.dependencies import Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +141,11 @@ def test_the_proxy_takes_what_the_app_takes_and_no_more() -> None:
     assert f"at most {largest} MB" in NGINX
     for closed in ("/_stcore/metrics", "/_stcore/agent/"):
         assert re.search(rf"location =? ?{re.escape(closed)}\s+{{ return 404; }}", NGINX)
+
+
+def test_the_check_of_the_proxy_opens_every_page() -> None:
+    views = {file.stem for file in (ROOT / "app" / "views").glob("*.py")} - {"__init__", "home"}
+    assert sorted(check.PAGES) == sorted({"", *views})
 
 
 def test_every_address_of_the_app_goes_to_the_process_that_holds_the_session() -> None:
