@@ -188,7 +188,7 @@ def _task(
             raise InputError(
                 f"--models: no model '{unknown[0]}'; there are {', '.join(ALL_MODELS)}"
             )
-        study = study.model_copy(update={"models": names})
+        study = study.model_copy(update={"models": names, "only": ()})
     if seeds is not None:
         study = study.model_copy(update={"seeds": seeds})
     study = study.quick() if quick else study
@@ -255,7 +255,7 @@ def _replay(task: _Task) -> None:
 
 
 def _transfer(task: _Task) -> None:
-    study = task.study.model_copy(update={"models": (MODEL,)})
+    study = task.study.model_copy(update={"models": (MODEL,), "only": ()})
     trials = search(task.store, study, task.jobs)
     found = transfer(task.store, study, chosen_trials(trials)[MODEL], task.jobs)
     task.write(transfer=found)
@@ -265,7 +265,7 @@ def _transfer(task: _Task) -> None:
 
 
 def _ablate(task: _Task) -> None:
-    study = task.study.model_copy(update={"models": ("aesm2",)})
+    study = task.study.model_copy(update={"models": ("aesm2",), "only": ()})
     trials = search(task.store, study, task.jobs)
     runs = ablations(task.store, study, chosen_trials(trials)["aesm2"], task.jobs)
     lines = lines_of(task.store, runs)

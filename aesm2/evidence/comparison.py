@@ -10,6 +10,7 @@ from aesm2.config import Config, ModelConfig
 from aesm2.evidence.cells import Cell, Store
 from aesm2.evidence.measures import groups
 from aesm2.evidence.significance import compare, holm
+from aesm2.evidence.stored import empty
 from aesm2.evidence.study import TRIAL_SEED, Study
 
 Runs = Mapping[str, Sequence[Cell]]  # variant → its final runs, one a seed
@@ -89,7 +90,7 @@ def curves_of(store: Store, runs: Runs) -> pd.DataFrame:
         if store.result(cell)["curves"]
     ]
     columns = ["variant", "seed", "step", "layer", "role", "value"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)[columns] if parts else empty("curves")
 
 
 def comparisons(store: Store, runs: Runs, references: Sequence[str]) -> pd.DataFrame:

@@ -43,15 +43,19 @@ def measures(predicted: np.ndarray, rows: Rows) -> pd.DataFrame:
 
 
 def groups(rows: Rows) -> dict[tuple[str, str], np.ndarray]:
-    """Return which test rows are in each scope and scenario, (rows,) bool."""
+    """Return which test rows are in each scope and scenario, (rows,) bool.
+
+    Fine-grained scenarios are there where there are several levels: those of one would be its own.
+    """
     scenarios = rows.batches["test"].scenarios.numpy()
     path = path_index(scenarios, rows.schema)
     found = {(OVERALL, OVERALL): np.ones(len(path), bool)}
     for position, level in enumerate(rows.schema.level_names):
         for index, name in enumerate(rows.schema.levels[position]):
             found[(level, name)] = scenarios[:, position] == index
-    for index, name in enumerate(path_names(rows.schema)):
-        found[(PATH, name)] = path == index
+    if len(rows.schema.levels) > 1:
+        for index, name in enumerate(path_names(rows.schema)):
+            found[(PATH, name)] = path == index
     return found
 
 

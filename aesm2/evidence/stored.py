@@ -101,6 +101,12 @@ def check_map(values: Mapping[str, Any], file: Path) -> None:
     parse(_Map, dict(values), str(file))
 
 
+def empty(name: str) -> pd.DataFrame:
+    """Return a table without lines that `read_stored` reads back."""
+    columns = (own.split(":") for own in COLUMNS[name].split())
+    return pd.DataFrame({c: pd.Series(dtype=str if kind == "t" else float) for c, kind in columns})
+
+
 def read_stored(folder: Path, name: str) -> pd.DataFrame:
     """Read a table of evidence; InputError where it lacks a column, or holds other kinds."""
     file = folder / f"{name}.parquet"

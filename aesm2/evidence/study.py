@@ -5,10 +5,10 @@ the same points of the same ranges, the same epochs and the same early stopping.
 """
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from scipy.stats import qmc
 
 from aesm2.config import (
@@ -21,7 +21,6 @@ from aesm2.config import (
     GatedGroup,
     HardSharingConfig,
     HMoEConfig,
-    LayerGroup,
     MixtureGroup,
     MLPConfig,
     MMoEConfig,
@@ -36,6 +35,7 @@ from aesm2.config import (
     parse,
     read_toml,
 )
+from aesm2.errors import InputError
 
 ModelName = Literal[
     "mlp", "hard_sharing", "parallel_dnn", "cross_stitch", "star", "mmoe", "hmoe", "ple", "esmm",
@@ -197,7 +197,22 @@ def read_study(path: Path) -> Study:
 
 
 def matched(name: ModelName, size: Size, levels: int) -> ModelConfig:
-    """Return a model of the same depth and the same width of experts at work as AESM²."""
+    """Return a model of the same depth and the same width of experts at work as AESM².
+
+    Raises InputError where there is none, such as PLE without shared experts.
+    """
+    try:
+        return _matched(name, size, levels)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"size: no {name} is of this size ({place} would be {first['input']}); change the size,"
+            f" or leave {name} out of the models"
+        ) from None
+
+
+def _matched(name: ModelName, size: Size, levels: int) -> ModelConfig:
     own, task, tower = size.scenario, size.task, size.tower
     active, of_task = own.specific + own.shared, task.specific + task.shared
     dims = {"embedding_dim": size.embedding_dim}
@@ -206,7 +221,7 @@ def matched(name: ModelName, size: Size, levels: int) -> ModelConfig:
     task_side = {"layers": task.layers, "width": of_task * task.width}
     bottom = (side["width"],) * (levels * own.layers) + (task_side["width"],) * task.layers
     each, task_each = ({"layers": g.layers, "width": g.width} for g in (own, task))
-    plain = {"scenario": LayerGroup(**side), "task": LayerGroup(**task_side), "tower": tower}
+    plain: dict[str, Any] = {"scenario": side, "task": task_side, "tower": tower}
     match name:
         case "aesm2":
             return AESM2Config(**both, scenario=own, task=task, tower=tower)
@@ -221,7 +236,7 @@ def matched(name: ModelName, size: Size, levels: int) -> ModelConfig:
         case "star":
             return STARConfig(**both, **plain)
         case "hmoe":
-            return HMoEConfig(**dims, **plain | {"scenario": LayerGroup(**each)})
+            return HMoEConfig(**dims, **plain | {"scenario": each})
         case "mmoe":
             groups = (
                 MixtureGroup(experts=active, **each),

@@ -7,6 +7,7 @@ import pandas as pd
 
 from aesm2.data.scenarios import PATH, path_names
 from aesm2.evidence.cells import Cell, Store
+from aesm2.evidence.stored import empty
 from aesm2.routing.distance import scenario_distances
 from aesm2.routing.shares import ROLES
 from aesm2.routing.trace import layer_specs
@@ -21,6 +22,7 @@ def usage_and_distances(
     usage: one line a variant, seed, layer, target, path and expert: rows, specific and shared
     (counts of choices), weight (sum of mixing weights). distances: one line a variant, seed and
     pair of fine-grained scenarios a, b: see `scenario_distances`, over all layers and both roles.
+    Both have no lines where no model selects.
     """
     usage, distances = [], []
     for name, cells in runs.items():
@@ -33,7 +35,7 @@ def usage_and_distances(
                 _usage(counted, layer).assign(variant=name, seed=seed) for layer in counted.layers
             ]
             distances.append(_distances(counted).assign(variant=name, seed=seed))
-    return _joined(usage), _joined(distances)
+    return _joined(usage, "usage"), _joined(distances, "distances")
 
 
 def _usage(counted: Utilisation, layer: LayerUtilisation) -> pd.DataFrame:
@@ -59,9 +61,9 @@ def _distances(counted: Utilisation) -> pd.DataFrame:
     )
 
 
-def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _joined(parts: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
     if not parts:
-        return pd.DataFrame()
+        return empty(name)
     frame = pd.concat(parts, ignore_index=True)
     first = ["variant", "seed"]
     return frame[first + [column for column in frame.columns if column not in first]]

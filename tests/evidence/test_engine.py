@@ -10,23 +10,33 @@ import pytest
 from typer.testing import CliRunner
 
 from aesm2.cli import app
+from aesm2.cli import evidence as commands
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
 from aesm2.evidence import cells
 from aesm2.evidence.cells import Cell, Store
-from aesm2.evidence.comparison import chosen_trials, comparisons, final_runs, lines_of, search
+from aesm2.evidence.comparison import (
+    chosen_trials,
+    comparisons,
+    curves_of,
+    final_runs,
+    lines_of,
+    search,
+)
 from aesm2.evidence.folder import add_tables, read_evidence
 from aesm2.evidence.impact import impact
-from aesm2.evidence.measures import measures
-from aesm2.evidence.rows import encode_rows, load_rows, save_rows
+from aesm2.evidence.measures import groups, measures
+from aesm2.evidence.rows import Rows, encode_rows, load_rows, save_rows
 from aesm2.evidence.significance import compare
 from aesm2.evidence.study import TRIAL_SEED, Search, Study
 from aesm2.evidence.tables import summary
+from aesm2.evidence.usage import usage_and_distances
 from aesm2.metrics import auc
 from aesm2.simulation.presets import PRESETS
 from aesm2.simulation.write import simulate
 from tests import small
 from tests.evidence import made
+from tests.models import cases
 
 STUDY = Study(
     models=("aesm2", "mlp"), seeds=2, epochs=2, batch_size=128, search=Search(trials=2)
@@ -151,6 +161,24 @@ def test_comparisons_are_paired_by_seed_in_every_cell() -> None:
     assert (frame["p_adjusted"].dropna() >= frame["p"].dropna() - 1e-12).all()
 
 
+@pytest.mark.parametrize(("levels", "paths"), [((3,), 0), ((2, 3), 6)])
+def test_a_cell_is_compared_once(levels: tuple[int, ...], paths: int) -> None:
+    """The fine-grained scenarios of a single level are its own; twice they would double Holm's."""
+    shape = cases.schema(levels)
+    inside = groups(Rows(shape, {"test": cases.batch(shape, 20)}, None, ""))
+    assert len(inside) == 1 + sum(levels) + paths
+    assert [scope for scope, _ in inside].count("path") == paths
+
+
+def test_models_that_select_nothing_leave_a_folder_that_opens(tmp_path: Path) -> None:
+    own = {name: cells for name, cells in found()[1].items() if name.startswith("mlp")}
+    usage, distances = usage_and_distances(store(), own)
+    tables = {"usage": usage, "distances": distances, "curves": curves_of(store(), own)}
+    add_tables(tmp_path / "ev", made.ABOUT, tables, "aesm2 compare shop --models mlp")
+    opened = read_evidence(tmp_path / "ev").tables
+    assert {name: len(table) for name, table in opened.items()} == dict.fromkeys(tables, 0)
+
+
 def test_truth_is_measured_where_it_is_known(tmp_path: Path) -> None:
     simulate(PRESETS["alipay"], 3000, tmp_path / "sim", progress=False)
     opened = encode_rows(Dataset.open(tmp_path / "sim"))
@@ -206,6 +234,28 @@ def run(*arguments: str | Path) -> str:
     result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_only_leaves_alone_the_commands_that_train_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def searched(_: Store, study: Study, __: int) -> None:
+        asked.append(list(study.variants(2)))
+        raise InputError("that is enough")
+
+    monkeypatch.setattr(commands, "search", searched)
+    (tmp_path / "study.toml").write_text('only = ["aesm2", "mmoe+ids"]\n')
+    shared = [small.dataset(), "--out", tmp_path / "ev", "--work", tmp_path / "work",
+              "--study", tmp_path / "study.toml"]  # fmt: skip
+    for command, more in (
+        ("compare", []), ("compare", ["--models", "mlp"]), ("transfer", []), ("ablate", []),
+    ):  # fmt: skip
+        CliRunner().invoke(app, [str(a) for a in (command, *shared, *more)])
+    assert asked == [
+        ["aesm2", "mmoe+ids"], ["mlp", "mlp+ids"], ["esmm", "esmm+ids"], ["aesm2", "aesm2+ids"],
+    ]  # fmt: skip
 
 
 def test_the_commands_write_a_whole_folder(tmp_path: Path) -> None:

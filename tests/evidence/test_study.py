@@ -8,6 +8,7 @@ from aesm2.config import AESM2Config, LayerGroup, MixtureGroup, SplitGroup, pars
 from aesm2.errors import InputError
 from aesm2.evidence.study import (
     ALL_MODELS,
+    ModelName,
     Range,
     Search,
     Searches,
@@ -52,6 +53,19 @@ def test_sizes_follow_from_the_experts_that_aesm2_puts_to_work() -> None:
     assert (gated.scenario.experts, gated.scenario.selected) == (8, 4)
     three = size.model_copy(update={"task": size.task.model_copy(update={"experts": 3})})
     assert matched("dselect_k", three, 1).task.experts == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "place"),
+    [({"shared": 0}, "ple", "shared"), ({"width": 2048}, "parallel_dnn", "width")],
+)
+def test_a_size_that_a_model_cannot_have_is_told_in_one_line(
+    change: dict[str, int], name: ModelName, place: str
+) -> None:
+    size = Size(scenario=Size().scenario.model_copy(update=change))
+    with pytest.raises(InputError, match=rf"^size: no {name} is of this .*{place} would be \d+\);"):
+        matched(name, size, 1)
+    assert matched("aesm2", size, 1).scenario == size.scenario
 
 
 def test_every_variant_is_tried_at_the_same_points() -> None:
