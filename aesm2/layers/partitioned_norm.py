@@ -15,7 +15,7 @@ class PartitionedNorm(nn.Module):
 
     In training μ_p and σ_p are of the batch's rows of p, in evaluation they are running ones, and
     no row then depends on another. mean, variance: running, (P, width). batches: how many batches
-    each partition has been seen in, (P,).
+    have had two rows or more of each partition, (P,).
     """
 
     mean: Tensor
@@ -55,8 +55,8 @@ class PartitionedNorm(nn.Module):
 
     def _take_in(self, count: Tensor, mean: Tensor, variance: Tensor) -> None:
         """Move the running statistics of the partitions seen; one row tells no variance."""
-        self.batches += count.squeeze(1) > 0
         # A plain average at first: a rare partition would else keep much of where it started.
-        share = (1 / self.batches.clamp(min=1)).clamp(min=MOMENTUM).unsqueeze(1).to(mean.dtype)
+        share = (1 / (self.batches + 1)).clamp(min=MOMENTUM).unsqueeze(1).to(mean.dtype)
         self.mean.lerp_(mean, share * (count > 0))
         self.variance.lerp_(variance, share * (count > 1))
+        self.batches += count.squeeze(1) > 1

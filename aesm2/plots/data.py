@@ -51,15 +51,15 @@ def written_statistics(table: pd.DataFrame) -> pd.DataFrame:
     wide = len(table.columns) - 1 > WIDE
     some = (table.loc["#impressions"] > 0).to_numpy() | (np.arange(len(table.columns)) == 0)
     shown = table.loc[:, some] if wide else table
-    measures = {str(name): _written(str(name), values) for name, values in shown.T.items()}
+    counts = {name for name in table.index if f"{name} %" in table.index}  # those have shares
+    measures = {str(name): _written(v, name in counts) for name, v in shown.T.items()}
     written = pd.DataFrame(measures, index=shown.columns)
     if wide:
         return written.rename_axis("scenario").reset_index()
     return written.T.rename_axis("measure").reset_index()
 
 
-def _written(measure: str, values: pd.Series) -> list[str]:
-    counts = not ("/" in measure or measure.endswith("%"))
+def _written(values: pd.Series, counts: bool) -> list[str]:
     return [
         "–" if np.isnan(value) else f"{value:,.0f}" if counts else f"{value:.2%}"
         for value in values

@@ -120,7 +120,8 @@ class Pin(Strict):
         for column in self.table.columns:
             if column.name.lower() in ("n", "rows", "impressions"):
                 numbers = [v for v in column.cells if isinstance(v, int | float)]
-                counts = [int(v) for v in numbers if math.isfinite(v)]
+                # A whole number may be beyond all floats, which `isfinite` would make it.
+                counts = [int(v) for v in numbers if isinstance(v, int) or math.isfinite(v)]
                 if counts:
                     low, high = min(counts), max(counts)
                     return f"n = {low:,}" if low == high else f"n from {low:,} to {high:,} a line"

@@ -186,7 +186,7 @@ def drift_words(found: RoutingDrift, most: int = 3) -> list[str]:
         target = f", {cell['target']}" if cell["target"] else ""
         lines.append(
             f"{cell['layer']}{target}, {cell['by']} {cell['scenario']}: JS {cell['js']:.2g} nats"
-            f" ({100 * cell['js_share']:.2g} % of log 2; by chance {cell['js_chance']:.2g}),"
+            f" ({100 * cell['js_share']:.3g} % of log 2; by chance {cell['js_chance']:.2g}),"
             f" q = {cell['q']:.2g}."
         )
     mix = found.mix

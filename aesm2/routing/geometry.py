@@ -96,9 +96,11 @@ def projection(gate_logits: np.ndarray) -> Projection:
     sign that an SVD happens to return.
     """
     points = centred_log_ratio(gate_logits.astype(np.float64))
-    centre = points.mean(0)
-    _, values, axes = np.linalg.svd(points - centre, full_matrices=False)
-    axes = _with_rows(axes[:2], points.shape[-1])
+    centre, gates = points.mean(0), points.shape[-1]
+    # Within all that adds up to 0, since an SVD of few points leaves it for want of variance.
+    basis = _with_rows(np.empty((0, gates)), gates)
+    _, values, within = np.linalg.svd((points - centre) @ basis.T, full_matrices=False)
+    axes = _with_rows(within[:2] @ basis, gates)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], axis=1)
     total = float((values**2).sum())
     share = np.zeros(2)

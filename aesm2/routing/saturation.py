@@ -26,7 +26,9 @@ COLUMNS = ("step", "layer", "target", "rows", "share")
 def watched(batch: Batch) -> Batch:
     """Return the rows that are watched: at most WATCHED, evenly spaced."""
     count = min(WATCHED, len(batch))
-    return batch[torch.linspace(0, max(0, len(batch) - 1), count).long()]
+    # In float64: float32 rounds the last of more than 2²⁴ rows to one that is not there.
+    last = max(0, len(batch) - 1)
+    return batch[torch.linspace(0, last, count, dtype=torch.float64).long()]
 
 
 def choices(model: Model, batch: Batch) -> dict[str, Any]:

@@ -15,7 +15,7 @@ provenance = "simulated"
 licence = "CC0 1.0: made by a program, from no one's data"
 citation = {citation}
 notes = [
-  "Shares of impressions, click and conversion rates are those of {source}; everything else is invented.",
+  {rates},
   "The truth of every row is in truth/, the planted structure in truth.json; no model may see them.",
 ]
 
@@ -27,6 +27,10 @@ join = [
   {{ table = "queries.parquet", on = "query_id" }},
 ]
 """  # noqa: E501
+RATES = (
+    "Shares of impressions, click and conversion rates are those of {source}; everything else is"
+    " invented."
+)
 TASKS = """
 [[task]]
 name = "ctr"
@@ -49,7 +53,7 @@ def describe(preset: Preset) -> str:
         name=json.dumps(preset.name),
         title=json.dumps(preset.title, ensure_ascii=False),
         citation=json.dumps(f"Rates: {preset.source}", ensure_ascii=False),
-        source=preset.source,
+        rates=json.dumps(RATES.format(source=preset.source), ensure_ascii=False),
     )
     levels = "".join(map(_level, preset.levels))
     features = "".join(map(_features, (USER, ITEM, QUERY)))

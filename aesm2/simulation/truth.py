@@ -19,6 +19,7 @@ Scope = Literal["shared", "branch", "leaf", "conflict", "task"]
 TASKS = ("ctr", "ctcvr")
 CARRY = 0.5  # of a factor's effect on clicks, what conversions feel
 LATENT = 2  # dimensions of the latent factors of users, items and queries
+BITS = 15  # of a regime, so that 16 hold it and a sign
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,16 @@ class Truth:
         return found
 
     def regime(self, level: int) -> np.ndarray:
-        """Which factors of a level act, as a number with one bit for each, (P, topics)."""
-        name = self.preset.levels[level].name
-        regime = np.zeros((len(self.share), TOPICS), np.int64)
-        for bit, factor in enumerate(f for f in self.factors if f.level == name):
-            regime += ((factor.paths != 0)[:, None] & factor.topics) << bit
-        return regime
+        """Which factors of a level act, as a number with one bit for each, (P, topics).
+
+        Where a level has more than BITS factors, sets of them are numbered as they come in order.
+        """
+        own = [f for f in self.factors if f.level == self.preset.levels[level].name]
+        acting = np.stack([(f.paths != 0)[:, None] & f.topics for f in own], axis=-1)
+        if len(own) <= BITS:
+            return np.asarray(acting @ (1 << np.arange(len(own))))
+        numbers = np.unique(acting.reshape(-1, len(own)), axis=0, return_inverse=True)[1]
+        return np.asarray(numbers.reshape(acting.shape[:2]))
 
 
 def plant(preset: Preset, users: Entities, items: Entities, queries: Entities, seed: int) -> Truth:

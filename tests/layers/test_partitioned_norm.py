@@ -60,7 +60,18 @@ def test_running_statistics_by_hand() -> None:
     norm(torch.tensor([[4.0], [8.0]], dtype=torch.float64), torch.tensor([0, 0]))
     assert norm.mean[:, 0].tolist() == [(2 + 6) / 2, 10, 0]
     assert norm.variance[:, 0].tolist() == [(2 + 8) / 2, 1, 1]
-    assert norm.batches.tolist() == [2, 1, 0]
+    assert norm.batches.tolist() == [2, 0, 0]
+
+
+def test_rows_alone_leave_nothing_of_the_start_in_the_variance() -> None:
+    norm, own = PartitionedNorm(1, 1).double().train(), torch.zeros(2, dtype=torch.long)
+    for value in (3.0, 5.0, 4.0):
+        norm(torch.tensor([[value]], dtype=torch.float64), own[:1])
+    assert (norm.mean.item(), norm.variance.item()) == (4, 1)  # the last is all that is known
+    norm(torch.tensor([[1.0], [3.0]], dtype=torch.float64), own)
+    assert (norm.mean.item(), norm.variance.item()) == (2, 2)
+    norm(torch.tensor([[6.0]], dtype=torch.float64), own[:1])
+    assert (norm.mean.item(), norm.variance.item()) == ((2 + 6) / 2, 2)
 
 
 def test_later_batches_move_the_running_mean_by_the_momentum() -> None:

@@ -290,3 +290,11 @@ def test_of_many_scenarios_those_with_most_impressions_are_drawn() -> None:
     drawn = [tick.split("<br>")[0] for tick in figure.layout.yaxis.ticktext]
     assert drawn == ["all rows", *(f"tab {v}" for v in values[5:])]
     assert len(panel_table(found)) == len(values) + 1
+
+
+def test_a_count_is_a_count_whatever_its_task_is_called() -> None:
+    described = describe(("task.0.title", "Like/Share"), ("task.1.title", "Over 50 %"), TITLED[-1])
+    counts = stored_counts(COUNTS, schema_of(described), "all")
+    written = written_statistics(statistics_table(counts, described, "tab")).set_index("measure")
+    assert written.loc[["#Like/Share", "#Over 50 %"], "ALL"].tolist() == ["20", "6"]
+    assert written.loc["#Like/Share / #impressions", "ALL"] == "10.00%"

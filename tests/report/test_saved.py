@@ -10,7 +10,7 @@ import pytest
 
 import aesm2.report.saved as saved_module
 from aesm2.errors import InputError
-from aesm2.report import Report, read_report, to_zip, write_report
+from aesm2.report import Report, read_report, to_html, to_zip, write_report
 from tests.report.hand import report
 
 Value = dict[str, Any]
@@ -87,6 +87,15 @@ def test_a_hostile_report_is_refused_in_one_line(name: str) -> None:
     assert said in str(caught.value)
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_beyond_all_floats_is_written_as_it_is() -> None:
+    value = json.loads(write_report(report(1)))
+    value["report"]["pins"][0]["table"]["columns"][0]["cells"] = [7, 10**400]
+    again = read_report(json.dumps(value).encode(), "mine.json")
+    assert again.pins[0].size == f"n from 7 to {10**400:,} a line"
+    assert f"{10**400:,}" in to_html(again)
+    assert to_zip(again)
 
 
 def zipped(**files: bytes) -> bytes:

@@ -92,3 +92,10 @@ def test_the_projection_of_three_gates_and_of_one_point_is_a_plane() -> None:
     alone = geometry.projection(logits[:1])
     np.testing.assert_allclose(alone.axes @ alone.axes.T, np.eye(2), atol=1e-9)
     assert alone.explained.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_the_projection_of_few_points_lies_among_the_log_ratios(points: int) -> None:
+    found = geometry.projection(np.random.default_rng(4).normal(size=(points, 5)))
+    np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(2), atol=1e-9)
+    np.testing.assert_allclose(found.axes.sum(1), 0, atol=1e-9)

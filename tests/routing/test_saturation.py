@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from aesm2.checkpoint import load
+from aesm2.data.batch import Batch
 from aesm2.data.dataset import Dataset
 from aesm2.inference import outputs
 from aesm2.routing.saturation import WATCHED, choices, saturation, watched
@@ -61,6 +62,14 @@ def test_the_watched_rows_are_few_and_evenly_spaced() -> None:
     assert torch.equal(kept.fields[[0, -1]], many.fields[[0, -1]])
     assert len(watched(cases.batch(shape, 3))) == 3
     assert len(watched(cases.batch(shape, 1)[:0])) == 0
+
+
+def test_rows_are_watched_among_more_than_float32_counts() -> None:
+    rows = 2**24 + 4
+    every = torch.arange(rows, dtype=torch.int32).unsqueeze(1)
+    kept = watched(Batch(every, every)).fields.flatten()
+    assert kept[[0, -1]].tolist() == [0, rows - 1]
+    assert set(kept.diff().tolist()) <= {(rows - 1) // (WATCHED - 1), rows // (WATCHED - 1) + 1}
 
 
 def test_training_records_it_at_every_measurement() -> None:

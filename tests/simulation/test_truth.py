@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from aesm2.metrics import soft_auc
 from aesm2.simulation.population import TOPICS, populate
-from aesm2.simulation.presets import PRESETS, Dials, Preset
+from aesm2.simulation.presets import PRESETS, Dials, Preset, SimulatedLevel, Traffic
 from aesm2.simulation.truth import CARRY, Truth, plant
 
 SMALL = {"users": 300, "items": 200, "queries": 100}
@@ -162,6 +162,27 @@ def test_the_regime_is_the_set_of_factors_that_act(alipay: Truth) -> None:
     for path, topic in itertools.product(range(4), range(TOPICS)):
         acting = [bool(f.paths[path]) and bool(f.topics[topic]) for f in factors]
         assert regime[path, topic] == sum(2**bit for bit, acts in enumerate(acting) if acts)
+
+
+@pytest.mark.parametrize("count", [14, 15, 64])
+def test_the_regime_tells_all_sets_of_factors_apart(count: int) -> None:
+    """As many factors as scenarios and one; a column of the truth has 16 bits."""
+    names = tuple(f"s{i}" for i in range(count))
+    preset = Preset(
+        name="many", title="Many", source="none",
+        levels=(SimulatedLevel(name="market", title="Market", scenarios=names),),
+        traffic=tuple(
+            Traffic(path=(name,), impressions=100, clicks=30, conversions=9) for name in names
+        ),
+        **SMALL,
+    )  # fmt: skip
+    truth = plant(preset, *populate(preset, 0), 0)
+    factors = [f for f in truth.factors if f.level == "market"]
+    written = truth.regime(0).astype(np.int16)
+    cells = list(itertools.product(range(count), range(TOPICS)))
+    acting = [tuple(bool(f.paths[p]) and bool(f.topics[t]) for f in factors) for p, t in cells]
+    pairs = {(sets, int(written[cell])) for sets, cell in zip(acting, cells, strict=True)}
+    assert len(pairs) == len(set(acting)) == len(np.unique(written))
 
 
 def test_another_seed_is_another_world() -> None:

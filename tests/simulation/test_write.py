@@ -2,6 +2,7 @@
 
 import json
 import math
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from aesm2.data.dataset import Dataset
 from aesm2.errors import InputError
+from aesm2.simulation.describe import describe
 from aesm2.simulation.presets import PRESETS, Preset
 from aesm2.simulation.world import BLOCK, World
 from aesm2.simulation.write import simulate
@@ -81,6 +83,13 @@ def test_the_truth_of_a_row_is_that_of_its_cell(folder: Path, frame: pd.DataFram
             assert row[f"truth_sensitivity_{name}"] == pytest.approx(wanted, rel=1e-6)
             regime = world.truth.regime(level)[path, row["topic"]]
             assert row[f"truth_regime_{name}"] == regime
+
+
+def test_a_source_may_hold_quotes() -> None:
+    source = 'the "spring" log of C:\\shop'
+    told = tomllib.loads(describe(ALIPAY.model_copy(update={"source": source})))
+    assert told["citation"] == f"Rates: {source}"
+    assert f"are those of {source};" in told["notes"][0]
 
 
 def test_rows_are_the_same_however_they_are_cut(tmp_path: Path, folder: Path) -> None:
