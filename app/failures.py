@@ -12,6 +12,7 @@ import streamlit as st
 
 from aesm2.errors import InputError
 from app import cache, log, state
+from app.markdown import escaped
 from app.people import who
 
 _OF_CALLBACK = "failures-of-callback"
@@ -47,7 +48,7 @@ def callback(act: Callable[Given, object]) -> Callable[Given, None]:
 def _noted(event: str, where: str, error: Exception) -> tuple[str, str]:
     """Log an error if nobody expected it, count it, and return words and icon."""
     if isinstance(error, InputError):
-        said, refused = str(error), isinstance(error, who.Forbidden)
+        said, refused = escaped(str(error)), isinstance(error, who.Forbidden)
         return f"{said[:1].upper()}{said[1:]}" if refused else said, "lock" if refused else "error"
     id_ = log.problem(event, error, **_facts())
     cache.metrics().error(where)

@@ -4,6 +4,7 @@ A view maps short names to ids, all text. The address shows it, so copying the a
 it. This is the only file that touches session state and query parameters.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +12,10 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from app.markdown import escaped
+
 _VIEW, _PUBLISHED, _OBJECTS = "view", "published", "objects"
+_WHOLE = re.compile(r"[0-9]{1,18}")
 
 
 def start() -> None:
@@ -50,9 +54,16 @@ def choice(name: str, options: Sequence[str], default: str) -> str:
     wanted = get(name, default)
     if wanted in options:
         return wanted
-    st.toast(f"“{wanted}” is not a {name} here; showing “{default}”.", icon=":material/info:")
+    said = f"“{wanted}” is not a {name} here; showing “{default}”."
+    st.toast(escaped(said), icon=":material/info:")
     put(**{name: "" if default == "" else default})
     return default
+
+
+def number(name: str, default: int, low: int, high: int) -> int:
+    """Return the view's whole number of `name`, moved into bounds; default where it is none."""
+    text = get(name)
+    return min(max(int(text), low), high) if _WHOLE.fullmatch(text) else default
 
 
 def bind(name: str, current: Any) -> dict[str, Any]:

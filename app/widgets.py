@@ -1,6 +1,5 @@
 """Inputs and frames that the pages share: the global bar, charts with their duties."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from aesm2.routing.gates import MixtureSpec, mixture_layers
 from aesm2.routing.trace import LayerSpec
 from app import cache, locations, pins, state
 from app.explanation import Explanation as Explanation  # pages write widgets.Explanation
+from app.markdown import escaped as escaped
+from app.markdown import plain as plain
 from app.people import login
 
 ANY = ""  # every scenario of a level
@@ -50,8 +51,9 @@ def global_bar() -> None:
 
 
 def settle() -> None:
-    """Put the checkpoint of the view right, where no bar is drawn that does."""
+    """Put checkpoint and device of the view right, where no bar is drawn that does."""
     state.choice("checkpoint", list(locations.catalogue()), _first_checkpoint())
+    state.choice("device", _devices(), "auto")
 
 
 def current() -> cache.Opened:
@@ -233,18 +235,6 @@ def download(label: str, file: str, mime: str, content: Callable[[], str | bytes
     )  # fmt: skip
 
 
-def escaped(text: str) -> str:
-    """Keep Markdown out of words that come from data."""
-    for sign in "\\`*_[]$~:#<":
-        text = text.replace(sign, f"\\{sign}")
-    return text
-
-
-def plain(text: str) -> str:
-    """Take back what `escaped` did."""
-    return re.sub(r"\\([\\`*_\[\]$~:#<])", r"\1", text)
-
-
 def _checkpoint_input() -> None:
     names = list(locations.catalogue())
     pick("Checkpoint", "checkpoint", names, _first_checkpoint(), width=220)
@@ -260,7 +250,13 @@ def _first_checkpoint() -> str:
     return DEFAULT if DEFAULT in names else names[0]
 
 
+def _devices() -> list[str]:
+    return ["auto", *(["cuda"] if torch.cuda.is_available() else []), "cpu"]
+
+
 def _device_input() -> None:
     if torch.cuda.is_available():
-        pick("Device", "device", ["auto", "cuda", "cpu"], "auto", width=110)
+        pick("Device", "device", _devices(), "auto", width=110)
+    else:  # an address may come from a machine with another device
+        state.choice("device", _devices(), "auto")
     st.badge(device_label(current().checkpoint.device), icon=":material/memory:", color="gray")

@@ -208,11 +208,11 @@ def distance_section(
     )
 
 
-def health_section(found: Utilisation) -> None:
+def health_section(found: Utilisation, stamp: str) -> None:
     """Say which experts are dead or overloaded, and show how evenly each layer spreads."""
     layers = [shares(found, spec, OVERALL) for spec in found_specs(found)]
     bullets(health_findings(layers))
-    widgets.table(effective_table(found), "atlas-effective-number")
+    widgets.table(effective_table(found), "atlas-effective-number", stamp)
     st.caption(
         "Effective number of experts: exp of the entropy of the choices, from 1 (one expert takes"
         " all; a row takes K) to the number of experts (all taken alike). Dead: chosen by fewer"

@@ -91,7 +91,7 @@ def inputs(opened: cache.Opened, rows: cache.RowSet, position: int) -> Asked | N
         reader(target, opened.checkpoint.model)
         against, key, baseline, code = _baseline(base, opened, rows)
     except InputError as error:
-        text = str(error)
+        text = widgets.escaped(str(error))
         st.info(f"{text[:1].upper()}{text[1:]}.", icon=":material/info:")
         return None
     groups = by == "group"

@@ -1,6 +1,7 @@
 """Datasets, their rows as a model takes them, and drafts of a description."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -80,9 +81,9 @@ def _dataset_id(dataset: Dataset) -> str:
     """Tell one content of a dataset's folder and tables from another."""
     source = dataset.description.source
     tables = [dataset.folder / table for table in (source.table, *(j.table for j in source.join))]
-    files = [file for file in (*dataset.folder.iterdir(), *tables) if file.exists()]
-    changed = max(file.stat().st_mtime_ns for file in files)
-    return f"{dataset.folder}@{changed}"
+    files = sorted({file for file in (*dataset.folder.iterdir(), *tables) if file.exists()})
+    states = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+    return f"{dataset.folder}@{hashlib.sha256(repr(states).encode()).hexdigest()[:16]}"
 
 
 def dataset_of(checkpoint: Checkpoint) -> Dataset:

@@ -307,8 +307,7 @@ def _frames(
 
 def _step(last: int) -> int:
     """Return the step of the view, within the run; by default its end."""
-    wanted = state.get("at")
-    return min(int(wanted), last) if wanted.isdecimal() else last
+    return state.number("at", last, 0, last)
 
 
 def _drawn(

@@ -115,7 +115,8 @@ def _wanted(others: list[str], default: str) -> list[str]:
     names = [] if text == NONE else text.split(",")
     lost = [name for name in names if name not in others]
     if lost:
-        st.toast(f"“{lost[0]}” is not among the other checkpoints.", icon=":material/info:")
+        said = widgets.escaped(lost[0])
+        st.toast(f"“{said}” is not among the other checkpoints.", icon=":material/info:")
         state.put(compare=",".join(name for name in names if name in others) or NONE)
     return [name for name in dict.fromkeys(names) if name in others][:MOST]
 

@@ -45,9 +45,9 @@ def section(opened: cache.Opened) -> None:
 
 def with_labels(rows: cache.RowSet, wanted: list[str]) -> np.ndarray:
     """Mark the rows whose label of each task is as wanted; see LABELS."""
-    keep = np.ones(len(rows.frame), bool)
     if rows.batch.labels is None:
-        return keep
+        return np.full(len(rows.frame), all(label in ("", "none") for label in wanted))
+    keep = np.ones(len(rows.frame), bool)
     for own, label in zip(rows.batch.labels.numpy().T, wanted, strict=True):
         if label:
             keep &= np.isnan(own) if label == "none" else own == float(label)

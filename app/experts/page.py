@@ -13,6 +13,7 @@ from aesm2.routing.portrait import first_feature, portrait
 from app import cache, recipes, state, widgets
 from app.atlas import page as atlas
 from app.lens import page as lens
+from app.lens import rows as lens_rows
 
 NO_SELECTION = (
     "This model has no expert selection, so there are no experts to introduce: it neither chooses"
@@ -111,8 +112,8 @@ def gallery(opened: cache.Opened, rows: cache.RowSet, found: Cards, stamp: str) 
     """Draw all experts of the layer; a click chooses one."""
     chosen = expert()
     key = f"experts-gallery-{found.spec.name}-{found.by}".replace(".", "-")
-    figure = cache.found(
-        f"{key}-{found.target}-{widgets.current_scenarios()}-{chosen}", opened.checkpoint, [rows],
+    figure = lens_rows.told(  # not of uploads: it names the file, which others may have as well
+        opened, rows, f"{key}-{found.target}-{widgets.current_scenarios()}-{chosen}",
         lambda: cards_plot.gallery_figure(found, chosen, stamp),
     )  # fmt: skip
     clicked = widgets.chart(

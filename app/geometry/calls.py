@@ -76,7 +76,7 @@ def _chart(
         ]
         return [panel for panel in found if panel.names]
 
-    code = _code(opened, rows, position, grouping)
+    code = _code(opened, rows, position, grouping, stamp)
     panels = lens_rows.told(opened, rows, f"margins of {position}: {code}", build)
     if not panels:
         st.info("No row here is in the scenarios chosen above.", icon=":material/filter_alt:")
@@ -152,7 +152,9 @@ def _why(spec: LayerSpec) -> str:
     )
 
 
-def _code(opened: cache.Opened, rows: cache.RowSet, position: int, grouping: str) -> str:
+def _code(
+    opened: cache.Opened, rows: cache.RowSet, position: int, grouping: str, stamp: str
+) -> str:
     spec = widgets.current_layer()
     task = widgets.current_task() if spec.kind == "task" else None
     asked = f"call.spec.name == {spec.name!r}" + (
@@ -163,7 +165,6 @@ def _code(opened: cache.Opened, rows: cache.RowSet, position: int, grouping: str
         "from aesm2.data.encoder import tasks_exist",
         "from aesm2.data.scenarios import path_index, scenario_names, scenario_of_path",
         "from aesm2.plots.margins import margins, margins_figure",
-        "from aesm2.plots.style import provenance",
         "from aesm2.routing.margins import calls",
         "schema = checkpoint.encoder.schema",
         f"scenario = scenario_of_path(schema, {grouping!r})"
@@ -175,6 +176,6 @@ def _code(opened: cache.Opened, rows: cache.RowSet, position: int, grouping: str
         "masks = [kept if call.task is None else kept & exists[:, call.task] for call in own]",
         f"panels = [margins(call, scenario, names, mask, {position})"
         " for call, mask in zip(own, masks)]",
-        "figure = margins_figure(panels, provenance(checkpoint.description))",
+        f"figure = margins_figure(panels, {stamp!r})",
     ]
     return recipes.script(opened, rows, "\n".join(lines))

@@ -51,7 +51,7 @@ def logits(opened: cache.Opened, rows: cache.RowSet, position: int, layer: Layer
                 st.info(gap_sentence(of, choosing), icon=":material/info:")
                 continue
             key = f"geometry-change-{choosing}-{of.spec.name}".replace(".", "-")
-            code = _logits_code(opened, rows, position, choosing)
+            code = _logits_code(opened, rows, position, choosing, stamp)
             build = functools.partial(change_figure, found, of.spec.gates, stamp)
             widgets.chart(
                 lens_rows.drawn(opened, rows, position)(code, build), key,
@@ -171,17 +171,16 @@ def _against_noise(opened: cache.Opened, found: SmallestChange) -> str:
 
 
 def _logits_code(
-    opened: cache.Opened, rows: cache.RowSet, position: int, choosing: Choosing
+    opened: cache.Opened, rows: cache.RowSet, position: int, choosing: Choosing, stamp: str
 ) -> str:
     spec = widgets.current_layer()
     task = widgets.current_task() if spec.kind == "task" else 0
     lines = [
         "from aesm2.plots.margins import change_figure",
-        "from aesm2.plots.style import provenance",
         "from aesm2.routing.minimal import smallest_change",
         f"layer = checkpoint.trace(rows.iloc[[{position}]]).layer({spec.name!r})",
         f"found = smallest_change(layer, 0, {task}, {choosing!r})",
-        "figure = change_figure(found, layer.gates, provenance(checkpoint.description))",
+        f"figure = change_figure(found, layer.gates, {stamp!r})",
     ]
     return recipes.script(opened, rows, "\n".join(lines))
 

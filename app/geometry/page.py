@@ -105,7 +105,7 @@ def charts(opened: cache.Opened, rows: cache.RowSet, position: int, of: Ledger, 
     told = "" if behind is None else _told(of, behind)
     key = f"{of.spec.name.replace('.', '-')}-{space}"
     names, kept_figure = points_table(of), lens_rows.drawn(opened, rows, position)
-    code = functools.partial(_code, opened, rows, position, of, drawn)
+    code = functools.partial(_code, opened, rows, position, of, drawn, stamp)
     simplex, scores = code("simplex_figure", f", {space!r}"), code("score_figure", f", {axes!r}")
     first, second = st.columns(2, gap="medium")
     with first:
@@ -183,7 +183,7 @@ def _score_alt(of: Ledger) -> str:
 
 def _code(
     opened: cache.Opened, rows: cache.RowSet, position: int, of: Ledger, drawn: np.ndarray,
-    figure: str, more: str,
+    stamp: str, figure: str, more: str,
 ) -> str:  # fmt: skip
     task = widgets.current_task() if of.spec.kind == "task" else None
     which, module = state.get("cloud", ALL), "geometry" if "simplex" in figure else "score_plane"
@@ -203,12 +203,11 @@ def _code(
         f"from aesm2.plots.{module} import {figure}",
         "from aesm2.plots.ledger import ledger",
         "from aesm2.plots.score_plane import cloud",
-        "from aesm2.plots.style import provenance",
         "from aesm2.routing.highlights import sample",
         f"layer = checkpoint.trace(rows.iloc[[{position}]]).layer({of.spec.name!r})",
         f"of = ledger(layer, 0, {widgets.current_task()})",
         *behind,
-        f"figure = {figure}(of, behind, provenance(checkpoint.description){more})",
+        f"figure = {figure}(of, behind, {stamp!r}{more})",
     ]
     return recipes.script(opened, rows, "\n".join(lines))
 

@@ -1,6 +1,7 @@
 """The same row through another door: change its scenario or features, and compare."""
 
 import functools
+import math
 from typing import Any
 
 import pandas as pd
@@ -216,7 +217,8 @@ def _kept(checkpoint: Checkpoint) -> dict[str, Value]:
     try:
         return features_from_text(state.get("set"), checkpoint.encoder)
     except InputError as error:
-        st.info(f"The changes in this address do not fit this model and were left out: {error}.")
+        said = widgets.escaped(str(error))
+        st.info(f"The changes in this address do not fit this model and were left out: {said}.")
         state.put(set="")
         return {}
 
@@ -241,10 +243,11 @@ def _feature_input(checkpoint: Checkpoint, frame: pd.DataFrame, kept: dict[str, 
 
 
 def _value_input(checkpoint: Checkpoint, name: str, row: Any, current: Any) -> str | float | None:
-    key = f"lens-value-{name}-{row}"
+    key = f"lens-value-{name}-{row}-{current}"  # rows of two files may have one name
     if checkpoint.description.fields[name].kind == "numeric":
+        now = math.nan if current is None else float(current)
         return st.number_input(
-            "New value", value=None if current is None else float(current), key=key, width=260,
+            "New value", value=now if math.isfinite(now) else None, key=key, width=260,
             format="%g", placeholder="missing", help="Leave it empty for a missing value.",
         )  # fmt: skip
     known = checkpoint.encoder.categories[name]

@@ -168,9 +168,8 @@ def _sets(of: Ledger) -> None:
 def _expert(of: Ledger) -> int:
     """Return the expert of the view; by default the one with the largest weight."""
     wanted = state.get("expert")
-    if wanted.isdigit() and int(wanted) < of.spec.experts:
-        return int(wanted)
-    return int(of.mixing_weights.argmax())
+    known = [str(k) for k in range(of.spec.experts)]
+    return known.index(wanted) if wanted in known else int(of.mixing_weights.argmax())
 
 
 CHOSEN_AND_WEIGHTED = (

@@ -130,13 +130,15 @@ def _position(rows: cache.RowSet, found: np.ndarray) -> int | None:
         return int(found[0])
     if len(places) == 0:
         st.info(
-            f"There is no row “{wanted}” in these rows. Choose another source of rows above, or"
-            " go on with the first row.", icon=":material/search_off:",
+            f"There is no row “{widgets.escaped(wanted)}” in these rows. Choose another source of"
+            " rows above, or go on with the first row.", icon=":material/search_off:",
         )  # fmt: skip
         st.button("Show the first row", on_click=state.put, kwargs={"row": ""}, key="lens-first")
         return None
     if places[0] not in found:
-        st.caption(f":material/filter_alt_off: Row {wanted} is outside the filter above.")
+        st.caption(
+            f":material/filter_alt_off: Row {widgets.escaped(wanted)} is outside the filter above."
+        )
     return int(places[0])
 
 
@@ -146,7 +148,8 @@ def _nothing_found(described: Description) -> None:
              if state.get(f"s-{lv.name}")]  # fmt: skip
     if state.get("q"):
         parts.append(f"“{state.get('q')}”")
-    st.info(f"No row has {' and '.join(parts) or 'these values'}.", icon=":material/filter_alt:")
+    said = widgets.escaped(" and ".join(parts) or "these values")
+    st.info(f"No row has {said}.", icon=":material/filter_alt:")
     st.button(
         "Clear the filter", type="primary", key="lens-clear", on_click=state.put,
         kwargs=dict.fromkeys([*levels, "q", "rows-page"], ""),

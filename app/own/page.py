@@ -78,10 +78,13 @@ def from_path(text: str) -> Own:
 
 def allowed(text: str) -> Path:
     """Return the real path of a table; InputError where it is outside `roots`, or not there."""
-    path = Path(text.strip()).expanduser()
-    wanted = next((p for p in (r / path for r in roots()) if p.exists()), roots()[0] / path)
-    wanted = wanted.resolve()
-    files = [wanted, *(file.resolve() for file in parquet_files(wanted))]
+    try:
+        path = Path(text.strip()).expanduser()
+        wanted = next((p for p in (r / path for r in roots()) if p.exists()), roots()[0] / path)
+        wanted = wanted.resolve()
+        files = [wanted, *(file.resolve() for file in parquet_files(wanted))]
+    except (OSError, RuntimeError, ValueError):  # too long, nobody's home, no name of a file
+        raise InputError(f"{text.strip()[:80]}: no such file") from None
     if not all(any(file.is_relative_to(root) for root in roots()) for file in files):
         raise InputError(
             f"{text}: outside the folders that this app may read ({', '.join(map(str, roots()))});"

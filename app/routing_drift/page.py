@@ -207,9 +207,9 @@ def mix_section(opened: cache.Opened, found: RoutingDrift, chosen: Options) -> N
     )  # fmt: skip
 
 
-def cells_table(found: RoutingDrift) -> None:
+def cells_table(found: RoutingDrift, chosen: Options) -> None:
     """Show every cell with its p and q."""
-    widgets.table(plot.drift_table(found), "routing-drift-cells", height=280)
+    widgets.table(plot.drift_table(found), "routing-drift-cells", chosen.stamp, height=280)
 
 
 def _nothing(some: bool) -> None:

@@ -15,6 +15,7 @@ HELP = (
     " with spaces goes in quotes; `missing` finds empty cells."
 )
 _CONDITION = re.compile(r"([^\s=<>!,]+)\s*(!=|>=|<=|=|>|<)\s*(\"[^\"]*\"|[^\s,]+)|([^\s,]+)")
+_WHOLE = re.compile(r"-?[0-9]{1,20}")  # beyond 2**53 floats take ids for one another
 _COMPARE = {
     "=": np.equal, "!=": np.not_equal, ">": np.greater, "<": np.less, ">=": np.greater_equal,
     "<=": np.less_equal,
@@ -81,13 +82,14 @@ def _holds(
     present = cells.notna().to_numpy()
     if pd.api.types.is_numeric_dtype(cells):
         try:
-            wanted = float(value)
+            wanted = int(value) if _WHOLE.fullmatch(value) else float(value)
         except ValueError:
             raise InputError(
                 f"the search compares '{name}' with “{value}”; it needs a number"
             ) from None
-        numbers = cells.to_numpy(np.float64, na_value=np.nan)
-        return np.asarray(_COMPARE[sign](numbers, wanted)) & present
+        exact = isinstance(wanted, int) and pd.api.types.is_integer_dtype(cells)
+        numbers = cells.to_numpy(object if exact else np.float64, na_value=0)
+        return np.asarray(_COMPARE[sign](numbers, wanted), bool) & present
     if sign not in ("=", "!="):
         raise InputError(f"the search orders '{name}', which holds text: use = or !=")
     return np.asarray(_COMPARE[sign](cells.astype(str).to_numpy(object), value)) & present

@@ -59,8 +59,7 @@ def with_features(
 def page(found: np.ndarray, total: int, name: str, hint: str) -> np.ndarray:
     """Draw the choice of a page and return the positions on it; name: of the page in the view."""
     pages = max(1, -(-len(found) // PAGE))
-    wanted = state.get(name, "1")
-    now = min(max(int(wanted), 1), pages) if wanted.isdecimal() else 1
+    now = state.number(name, 1, 1, pages)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{len(found):,} of {total:,} rows · {hint}")
         if pages > 1:

@@ -40,10 +40,11 @@ def section(opened: cache.Opened, rows: cache.RowSet, found: Found | None,
         own = parse(text, opened.checkpoint.description)
         inside = mask(own, rows.frame, opened.checkpoint.description)
     except InputError as error:
-        st.warning(f"{str(error)[:1].upper()}{str(error)[1:]}.", icon=":material/edit:")
+        said = widgets.escaped(str(error))
+        st.warning(f"{said[:1].upper()}{said[1:]}.", icon=":material/edit:")
         return
     n = int(inside.sum())
-    st.markdown(f"**{n:,} of {len(inside):,} rows** ({100 * n / len(inside):.2g} %)")
+    st.markdown(f"**{n:,} of {len(inside):,} rows** ({100 * n / len(inside):.3g} %)")
     tested = {line.measure: line for line in (found.lines if found else ()) if line.slice == own}
     told = _sentences(opened, rows, own, inside, tested, measures)
     st.markdown("\n".join(f"- {widgets.escaped(text)}" for text in told))

@@ -17,6 +17,7 @@ SUPPORTS = {"0.005": "0.5 %", "0.01": "1 %", "0.02": "2 %", "0.05": "5 %", "0.1"
 SHOWN = {"found": "discoveries only", "all": "all that were tested"}
 ACROSS = 2  # charts beside each other on a wide screen
 MOST = 8  # slices of one chart
+MOST_MEASURES = 6
 LARGEST_SEED = 2**31 - 1
 FOREST = widgets.Explanation(
     "Rows that share a few values, and how far a measure is on them from where it is on all other"
@@ -41,12 +42,13 @@ def measures_input(opened: cache.Opened, rows: cache.RowSet) -> list[Measure]:
         st.info("These rows have no labels, and this model selects no experts: there is nothing to"
                 " compare. Take rows with labels above.", icon=":material/info:")  # fmt: skip
         return []
-    wanted = [key for key in state.get("measures").split(",") if key in offered]
+    asked = dict.fromkeys(state.get("measures").split(","))
+    wanted = [key for key in asked if key in offered][:MOST_MEASURES]
     if not wanted and state.get("measures") != "none":
         wanted = _usual(opened, offered)
     names = {key: f"{own.name[:1].upper()}{own.name[1:]}" for key, own in offered.items()}
     st.multiselect("Where does it differ?", list(offered), format_func=names.__getitem__,
-                   max_selections=6, **state.bind("measures", wanted))  # fmt: skip
+                   max_selections=MOST_MEASURES, **state.bind("measures", wanted))  # fmt: skip
     return [offered[key] for key in wanted]
 
 
@@ -56,8 +58,7 @@ def search_input() -> tuple[Search, bool]:
     depth = widgets.pick("Conditions, at most", "depth", depths, depths[-1], width=140)
     support = widgets.pick("Rows, at least", "support", list(SUPPORTS), "0.02",
                            SUPPORTS.__getitem__, width=120)  # fmt: skip
-    text = state.get("halves", "0")
-    seed = min(int(text), LARGEST_SEED) if text.isdecimal() else 0
+    seed = state.number("halves", 0, 0, LARGEST_SEED)
     st.number_input("Seed of the halves", 0, LARGEST_SEED, width=140,
                     help="Which rows the slices are picked on, and which they are tested on.",
                     **state.bind("halves", seed))  # fmt: skip
@@ -137,36 +138,38 @@ def charts(
         pair = measures[start : start + ACROSS]
         for own, place in zip(pair, st.columns(ACROSS, gap="medium"), strict=False):
             with place:
-                clicked += _forest(opened, rows, found, own, every)
+                clicked += _forest(opened, rows, found, own, measures, every)
     if clicked:
         state.put(look=clicked[0])
         st.toast("See “One slice” below the charts.", icon=":material/south:")
 
 
 def _forest(
-    opened: cache.Opened, rows: cache.RowSet, found: Found, own: Measure, every: bool
-) -> list[str]:
+    opened: cache.Opened, rows: cache.RowSet, found: Found, own: Measure,
+    measures: Sequence[Measure], every: bool,
+) -> list[str]:  # fmt: skip
     """Draw one measure; return the slice that was newly clicked, if any."""
     lines = found.of(own, every)
     if not lines:
         st.info(_nothing(found, own), icon=":material/check_circle:")
         return []
-    key = f"slices-{own.key}".replace(":", "-").replace(".", "-")
+    key, stamp = f"slices-{own.key}".replace(":", "-").replace(".", "-"), row_source.stamp(rows)
     clicked = widgets.chart(
-        slices_figure(lines[:MOST], found.search.rate, row_source.stamp(rows)), key,
+        slices_figure(lines[:MOST], found.search.rate, stamp), key,
         _heading(own, len(lines)), FOREST, lines_frame(lines),
         slices_words(lines, found.search.rate), selectable=True,
-        code=recipes.script(opened, rows, _code(own, found.search, every)),
+        code=recipes.script(opened, rows, _code(own, measures, found.search, every, stamp)),
     )  # fmt: skip
     return clicked if lens.fresh(key, clicked) else []
 
 
-def table(found: Found, every: bool) -> None:
+def table(rows: cache.RowSet, found: Found, every: bool) -> None:
     """Draw the results as a table, the largest effect of each measure first."""
     lines = found.lines if every else found.discoveries
     if lines:
         widgets.titled("All results", FOREST)
-        widgets.table(lines_frame(tuple(lines)), "slices-table", column_config=_FORMATS)
+        widgets.table(lines_frame(tuple(lines)), "slices-table", row_source.stamp(rows),
+                      column_config=_FORMATS)  # fmt: skip
 
 
 def _usual(opened: cache.Opened, offered: dict[str, Measure]) -> list[str]:
@@ -194,20 +197,23 @@ def _heading(own: Measure, lines: int) -> str:
     return f"{name} ({MOST} of {lines})" if lines > MOST else name
 
 
-def _code(own: Measure, search: Search, every: bool) -> str:
+def _code(
+    own: Measure, measures: Sequence[Measure], search: Search, every: bool, stamp: str
+) -> str:
+    """Return the lines that look for slices of all measures, as q counts the tests of them all."""
     looked = f"depth={search.depth}, support={search.support}, seed={search.seed}"
     return f"""
 from aesm2.plots.slices import slices_figure
-from aesm2.plots.style import provenance
 from aesm2.slices import Search, find, measured
 from aesm2.slices.measures import measure
 
-own = measure({own.key!r}, checkpoint.model, checkpoint.description)
-values = measured(checkpoint.model, batch, checkpoint.description, [own])
+keys = {[other.key for other in measures]}  # q counts the tests of all of them
+measures = [measure(key, checkpoint.model, checkpoint.description) for key in keys]
+values = measured(checkpoint.model, batch, checkpoint.description, measures)
 search = Search({looked})
 found = find(rows, batch, checkpoint.encoder, values, search)
-lines = found.of(own, every={every})[:{MOST}]
-figure = slices_figure(lines, search.rate, provenance(checkpoint.description))
+lines = found.of(measures[keys.index({own.key!r})], every={every})[:{MOST}]
+figure = slices_figure(lines, search.rate, {stamp!r})
 """
 
 

@@ -48,7 +48,9 @@ def rate_words(panel: Panel) -> str:
         f" 95 %: {line['low']:.3g} to {line['high']:.3g})"
         for line in (high, low)
     ]
-    times = f", {high['value'] / low['value']:.2g} times as often" if low["value"] > 0 else ""
+    ratio = high["value"] / low["value"] if low["value"] > 0 else 0.0
+    said = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2g}"
+    times = f", {said} times as often" if ratio else ""
     apart = "do not overlap" if low["high"] < high["low"] else "overlap, so chance may explain it"
     return f"{panel.title}: {told[0]} against {told[1]}{times}. The two intervals {apart}."
 

@@ -49,7 +49,7 @@ def page() -> None:
     st.subheader("Distance between scenarios", anchor=False)
     atlas.distance_section(chosen, pair, stamp, code, drawn)
     st.subheader("Are the experts put to use?", anchor=False)
-    atlas.health_section(used)
+    atlas.health_section(used, stamp)
     if rows is not None:
         atlas_gates.beside_section(opened, rows, chosen.by, only=len(chosen.shown) == 1)
 

@@ -25,7 +25,7 @@ def page() -> None:
     drift.heatmap(opened, found, chosen)
     drift.cell_section(opened, found, chosen)
     st.subheader("Every cell", anchor=False)
-    drift.cells_table(found)
+    drift.cells_table(found, chosen)
     st.subheader("Did the traffic change?", anchor=False)
     drift.mix_section(opened, found, chosen)
 

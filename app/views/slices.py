@@ -39,7 +39,7 @@ def page() -> None:
     slices_one.section(opened, rows, found, measures)
     slices_saved.section(opened, rows)
     if found is not None:
-        slices.table(found, every)
+        slices.table(rows, found, every)
 
 
 page()

@@ -225,3 +225,8 @@ def test_each_choice_has_its_own_figures(start: Start, compared_root: Path) -> N
         {}, {"smooth": "0.95"}, {"at": "1", "compare": "none"},
         {"layer": "task.1"},
     )  # fmt: skip
+
+
+def test_a_step_of_too_many_digits_is_the_last(start: Start) -> None:
+    shown = [sound(start(PAGE, **view)).slider[0].value for view in ({"at": "9" * 5000}, {})]
+    assert shown[0] == shown[1]

@@ -1,6 +1,7 @@
 """The Data page through AppTest."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from aesm2.data.dataset import SPLITS, Dataset, rows_of
 from aesm2.data.drift import scenario_drift
 from aesm2.plots.data import statistics_table, written_statistics
 from aesm2.plots.drift import ranked
-from app import cache
+from app import cache, locations
 from app.data import rows as data_rows
 from app.data import tables as data_tables
 from tests import degenerate, small
@@ -250,3 +251,23 @@ def test_counts_match_the_batch_of_every_split(start: Start) -> None:
     assert table(at, "ALL")["ALL"].tolist()[:3] == [
         f"{n:,}" for n in (whole.impressions.sum(), *whole.positives.sum(0))
     ]
+
+
+def test_rows_without_labels_have_none_to_ask_for() -> None:
+    opened = aesm2.load(small.run() / "checkpoint", "cpu")
+    frame = Dataset.open(small.dataset()).split("test").drop(columns=["click", "buy"])
+    rows = cache.RowSet("upload:x", "x", frame, opened.encode(frame, labels=False), False)
+    for wanted, all_of_them in ((["", ""], True), (["none", ""], True), (["", "0"], False)):
+        assert (data_rows.with_labels(rows, wanted) == all_of_them).all()
+
+
+def test_a_table_older_than_the_rest_of_its_folder_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small.write_dataset(tmp_path / "data" / "shop")
+    checkpoint, log = aesm2.load(small.run() / "checkpoint", "cpu"), folder / "log.parquet"
+    monkeypatch.setattr(locations, "data_places", lambda: [folder.parent])
+    os.utime(folder / "dataset.toml", ns=(2 * 10**18, 2 * 10**18))  # it was edited last
+    before = len(cache.rows(checkpoint, "test").frame)
+    pd.read_parquet(log).iloc[::2].to_parquet(log)
+    assert 0 < len(cache.rows(checkpoint, "test").frame) < before

@@ -15,6 +15,7 @@ from aesm2.data.dataset import Dataset
 from aesm2.inference import probabilities
 from aesm2.routing.cards import cards, knockout
 from app import locations
+from app.rows import upload
 from tests import small
 from tests.app.conftest import with_numbers
 from tests.app.test_atlas import address, charts, sound
@@ -109,3 +110,14 @@ def test_the_code_makes_the_figures(start: Start, monkeypatch: pytest.MonkeyPatc
         made = json.loads(scope["figure"].to_json())
         assert [t["type"] for t in made["data"]] == [t["type"] for t in chart["data"]]
         assert made["data"][0].get("x") == chart["data"][0].get("x")
+
+
+def test_nobody_sees_what_somebody_else_called_the_same_file(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = Dataset.open(small.dataset()).split("test").reset_index(drop=True)
+    for name in ("secret.csv", "mine.csv"):
+        monkeypatch.setattr(upload, "_uploads", lambda own=name: {"upload:same": (own, frame)})
+        shown = json.dumps(charts(sound(start(PAGE, rows="upload:same"))))
+        assert name in shown
+        assert ("secret.csv" in shown) == (name == "secret.csv")

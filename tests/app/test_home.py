@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 import aesm2
@@ -169,3 +171,15 @@ def test_each_layer_and_split_has_its_own_figures(start: Start) -> None:
         start, "", {}, {"layer": "task.1"},
         {"metrics-split": "validation", "metrics-scope": "path"},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("view", [{}, {"mode": "story"}], ids=["page", "story"])
+def test_an_address_from_a_machine_with_another_device(
+    start: Start, view: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", "tpu"):
+        at = start("", device=device, **view)
+        assert not at.exception
+        assert not at.error
+        assert f"“{device}” is not a device here" in at.toast[0].value

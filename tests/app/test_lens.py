@@ -19,6 +19,7 @@ from app.lens import rows as lens_rows
 from app.metrics import TimedLock
 from app.rows import search as row_search
 from app.rows import table as row_table
+from app.rows import upload
 from tests import small
 from tests.app.conftest import each_gets_its_own
 
@@ -291,3 +292,44 @@ def test_rows_of_one_name_are_told_apart_and_uploads_not_kept(rows: RowSet) -> N
     assert lens_rows.drawn(opened, upload, 0)("figure = …", lambda: figures[0]) is figures[0]
     assert lens_rows.told(opened, upload, "x", lambda: 1) == 1
     assert lens_rows.told(opened, upload, "x", lambda: 2) == 2
+
+
+def test_whole_numbers_that_no_float_holds_are_told_apart(rows: RowSet) -> None:
+    ids = 2**53 + np.arange(len(rows.frame))
+    large = replace(rows, frame=rows.frame.assign(user=ids))
+    for query, found in ((f"user={ids[1]}", [1]), (f"user<{ids[2]}", [0, 1]), ("user=1e3", [])):
+        assert list(filtered(large, query)["user"]) == list(ids[found])
+    gone = rows.frame.assign(user=pd.array([*ids[:-1], None], dtype="Int64"))
+    assert len(filtered(replace(rows, frame=gone), f"user!={ids[1]}")) == len(ids) - 2
+
+
+def uploads(monkeypatch: pytest.MonkeyPatch, rows: RowSet, *prices: float) -> None:
+    """Let files of three rows be there, one of each price."""
+    frame = rows.frame.head(3).reset_index(drop=True)
+    kept = {f"upload:{p}": (f"{p}.csv", frame.assign(price=p)) for p in prices}
+    monkeypatch.setattr(upload, "_uploads", lambda: kept)
+
+
+def test_a_new_value_begins_with_that_of_the_row(
+    start: Start, rows: RowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads(monkeypatch, rows, 5.0, 7.0)
+    at = start(LENS, rows="upload:5.0")
+    at = clean(at.selectbox(key="lens-feature").select("price").run())
+    assert at.number_input[-1].value == 5
+    at = clean(at.selectbox(key="view-rows").select("upload:7.0").run())
+    assert at.number_input[-1].value == 7  # row 0 of either file
+
+
+def test_an_infinite_number_breaks_no_page(
+    start: Start, rows: RowSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads(monkeypatch, rows, np.inf)
+    at = start(LENS, rows="upload:inf")
+    at = clean(at.selectbox(key="lens-feature").select("price").run())
+    assert at.number_input[-1].value is None
+
+
+@pytest.mark.parametrize("view", [{"expert": "²"}, {"rows__page": "9" * 5000}], ids=["²", "9…"])
+def test_what_only_looks_like_a_number_is_none(start: Start, view: dict[str, str]) -> None:
+    assert len(clean(start(LENS, **view)).get("plotly_chart")) == 8

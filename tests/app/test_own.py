@@ -355,3 +355,9 @@ def test_the_columns_are_shown_as_they_are(tables: dict[str, Path]) -> None:
     (after,) = [c for c in own_form.edited(made.columns, table) if c.name == "order_value"]
     assert (before.role, before.kind) == ("ignored", "numeric")
     assert (after.role, after.kind, after.reason) == ("feature", "categorical", "")
+
+
+@pytest.mark.parametrize("text", ["~nobody-of-this-name/x.csv", "a" * 300, "a\0b"])
+def test_what_no_file_can_be_called_is_no_file(root: Path, text: str) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        own.allowed(text)

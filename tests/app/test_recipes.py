@@ -151,6 +151,10 @@ VIEWS = {
     "data": ("views/data.py", SHOP),
     "data of splits": ("views/data.py", SHOP | {
         "data__by": "page", "data__split": "test", "drift": "splits", "feature": "price"}),
+    "slices of three measures": ("views/slices.py", SHOP | {
+        "rows": "train", "slices": "all", "support": "0.1",
+        "measures": "loss:ctr,calibration:ctr,set:page.1"}),
+    "geometry of a slice": ("views/geometry.py", SHOP | {"slice": "price >= 3", "cloud": "1"}),
     "bench": ("views/bench.py", {"ids": "without", "margin": "0.5"}),
     "relations": ("views/relations.py", {}),
     "impact": ("views/impact.py", {}),

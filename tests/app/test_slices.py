@@ -18,7 +18,7 @@ from aesm2.errors import InputError
 from aesm2.slices import Search, find, measured, sentence, within
 from aesm2.slices.measures import measure
 from aesm2.slices.saved import saved
-from app import cache, locations, recipes
+from app import cache, locations, recipes, widgets
 from app.rows import source as row_source
 from app.rows import upload
 from app.slices import page as slices
@@ -256,3 +256,27 @@ def test_the_code_makes_the_chart(start: Start, small_root: Path,
     exec(code, names)
     assert list(names["figure"].data[0].x) == charts(at)[0]["data"][0]["x"]
     assert "slice" not in recipes.script(cache.opened(small.run() / "checkpoint", "cpu"), None, "")
+
+
+def test_more_measures_than_fit_and_the_same_one_twice(start: Start) -> None:
+    kinds = [f"{kind}:{task}" for kind in ("loss", "calibration") for task in ("ctr", "ctcvr")]
+    every = [*kinds, "set:country.1", "set:page.1", "set:task.1:ctr"]
+    at = sound(start(PAGE, measures=",".join([every[0], *every])))
+    assert at.multiselect(key="view-measures").value == every[:6]
+
+
+def test_a_slice_of_all_rows_and_a_seed_of_many_digits(start: Start) -> None:
+    at = sound(start(PAGE, look="price >= 0 or missing", halves="9" * 5000))
+    assert "rows** (100 %)" in texts(at)
+
+
+def test_a_table_says_which_rows_it_is_of(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    stamped: dict[str, str] = {}
+    monkeypatch.setattr(widgets, "csv", lambda _, key, source: stamped.update({key: source}))
+    view = {"rows": "train", "slice": "page = 1"}
+    sound(start(PAGE, slices="all", support="0.1", **view))
+    sound(start(ATLAS, **view))
+    for key in ("slices-table", "atlas-effective-number"):
+        assert "train split; slice page = 1 (n = " in stamped[key]
+    sound(start("views/routing_drift.py", a="train", b="test"))
+    assert "Training split (" in stamped["routing-drift-cells"]

@@ -433,3 +433,8 @@ def test_the_code_makes_the_charts(
             assert {k: v for k, v in shown.items() if k != "textfont"} == {
                 k: v for k, v in again.items() if k != "textfont"
             }
+
+
+def test_a_rate_many_times_as_high_is_written_out() -> None:
+    apart = panel([("a", 4000, 30.0, 29.0, 31.0), ("b", 4000, 0.2, 0.1, 0.3)])
+    assert ", 150 times as often." in story_words.rate_words(apart)

@@ -1,10 +1,12 @@
 """What every table and chart owes its reader."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from aesm2.plots.style import finish
 from app import widgets
@@ -56,3 +58,30 @@ def test_a_click_is_the_customdata_of_the_first_point(
     help_, data = widgets.Explanation("It shows.", "Read it."), pd.DataFrame({"a": [1]})
     assert widgets.chart(go.Figure(), "own", "Own", help_, data, "alt", selectable=True) == found
     assert widgets.chart(go.Figure(), "own", "Own", help_, data, "alt") == []
+
+
+LINK = "[sign-in](https://elsewhere.example)"
+
+
+@pytest.mark.parametrize(
+    ("page", "view"),
+    [
+        ("lens", {"checkpoint": LINK}),
+        ("lens", {"row": LINK}),
+        ("lens", {"q": f"{LINK}=1"}),
+        ("lens", {"q": LINK}),
+        ("lens", {"set": f"{LINK}=1"}),
+        ("attribution", {"attr__base": "row", "attr__row": LINK}),
+        ("slices", {"look": f'"{LINK}" = 1'}),
+        ("curves", {"compare": LINK}),
+    ],
+    ids=str,
+)
+def test_words_of_an_address_stay_words(
+    start: Callable[..., AppTest], page: str, view: dict[str, str]
+) -> None:
+    at = start(f"views/{page}.py", **view)
+    said = [e.value for e in [*at.toast, *at.info, *at.warning, *at.error, *at.caption]]
+    told = [words for words in said if "sign-in" in words]
+    assert told
+    assert not [words for words in told if LINK in words or "https:" in words]
