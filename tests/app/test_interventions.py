@@ -18,6 +18,7 @@ from aesm2.routing.effects import effect
 from aesm2.routing.interventions import parse
 from aesm2.routing.knockout import knockouts
 from app import locations
+from app.cache import model
 from tests import degenerate, small
 
 PAGE = "views/interventions.py"
@@ -144,6 +145,7 @@ def test_the_address_replays_what_is_done_to_rows(
 def test_every_knock_out_and_a_click_on_a_cell(
     start: Start, checkpoint: Checkpoint, batch: Batch
 ) -> None:
+    model._knockouts.clear()  # of another test on the same rows
     at = sound(start(PAGE, do__view="all", task="ctr"))
     assert "Each of the 13 experts is knocked out in turn" in said(at)
     at = press(at, "interventions-sweep")

@@ -54,7 +54,7 @@ def test_a_full_disk_is_one_line_and_the_run_resumes_to_the_same_end(
     assert small.result(tmp_path / "run") == small.result(small.run())
 
 
-@pytest.mark.parametrize("most", [False, True])
+@pytest.mark.parametrize("most", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_folder_that_vanishes_ends_its_run_and_the_next_one_starts(
     lab: Lab,  # noqa: F811
     most: bool,

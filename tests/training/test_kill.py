@@ -46,7 +46,8 @@ def fit(dataset: Path, folder: Path, resume: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "kill", [pytest.param(kill, marks=[pytest.mark.long] * (kill % 8 > 0)) for kill in range(KILLS)]
+    "kill",
+    [pytest.param(kill, marks=[pytest.mark.long] * (kill % 16 > 0)) for kill in range(KILLS)],
 )
 def test_killed_at_any_moment_it_resumes_to_the_same_end(
     tmp_path: Path, undisturbed: tuple[dict[str, Any], float], kill: int
