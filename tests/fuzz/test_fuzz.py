@@ -103,6 +103,7 @@ def test_a_case_is_the_same_wherever_it_runs() -> None:
     assert round(Dice(1, "csv", 4711).random(), 6) == 0.711807
 
 
+@pytest.mark.long
 def test_several_targets_at_a_time_find_what_one_after_the_other_does() -> None:
     parts = [run.Part(target, 0, 3, SEED, guard.SECONDS) for target in ("presets", "slices")]
     found, alone = (list(run.everything(parts, jobs)) for jobs in (2, 1))

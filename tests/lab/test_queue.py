@@ -155,6 +155,7 @@ def test_a_worker_takes_all_and_the_result_is_that_of_the_command_line(lab: Lab)
     assert lab.next("cpu") is None
 
 
+@pytest.mark.long  # tests/browser/test_lab.py does the same by hand
 def test_pause_resume_and_stop_through_files_alone(lab: Lab) -> None:
     job = submit(lab, "long", **LONG)
     lab.tend()
