@@ -1,6 +1,7 @@
 """From a data frame to a Batch: vocabularies, edges and scales learnt from the training split."""
 
 import itertools
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -224,7 +225,7 @@ def _fits(value: Any, part: str) -> bool:
     if part == "categories":
         return isinstance(value, str)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) <= np.finfo(np.float64).max
+    return number and abs(value) <= sys.float_info.max  # Python compares any whole number exactly
 
 
 def require_columns(frame: pd.DataFrame, columns: list[str] | tuple[str, ...], what: str) -> None:

@@ -224,6 +224,10 @@ def twice(values: dict[str, Any]) -> None:
     values["categories"]["brand"] = ["0", "1", "1", "3"]
 
 
+def beyond(values: dict[str, Any]) -> None:
+    values["edges"]["price"] = [1, 10**400]
+
+
 def kinds(values: dict[str, Any]) -> None:
     values["edges"]["price"] = ["1", "2"]
 
@@ -232,7 +236,7 @@ def fields(values: dict[str, Any]) -> None:
     values["categories"]["other"] = values["categories"].pop("brand")
 
 
-@pytest.mark.parametrize("change", [edges, twice, kinds, fields])
+@pytest.mark.parametrize("change", [edges, twice, beyond, kinds, fields])
 def test_an_encoder_that_would_encode_wrongly_is_refused(
     copy: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
