@@ -43,6 +43,8 @@ def fields(encoder: Encoder, frame: pd.DataFrame) -> list[list[int]]:
                 known = list(encoder.categories[name])
                 line.append(known.index(text(value)) + 2 if text(value) in known else 1)
             else:
+                if isinstance(value, pd.Timestamp):  # a number in the unit of its column
+                    value = value.to_datetime64().astype("int64")
                 line.append(2 + bisect.bisect_right(list(encoder.edges[name]), float(value)))
         found.append(line)
     return found
