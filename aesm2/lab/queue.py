@@ -133,8 +133,7 @@ class Lab:
             raise InputError("a branch keeps its model; start a new run for another")
         order = job.order()
         with holding(self.root / QUEUE_LOCK, wait=True):
-            if not NAME.fullmatch(name) or (self.root / name).exists():
-                raise InputError(f"'{name}' is taken, or is no name for a run")
+            self.require_free(name)
             with replaced(self.root / name) as part:
                 copy_folder(job.folder, part, ("checkpoint", "halt", "tensorboard", ".*"))
                 branched = Job(part)

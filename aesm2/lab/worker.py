@@ -37,7 +37,7 @@ def work(lab: Lab, device: str, lock: int | None = None) -> None:
                     watch(lab, job)
             except (OSError, InputError) as error:
                 if not job.gone:
-                    job.note(1, str(error))  # it waits no longer, and those behind it do not either
+                    job.note(1, str(error))  # it failed; those behind it go on
 
 
 def train(lab: Lab, job: Job) -> None:

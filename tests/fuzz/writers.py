@@ -358,7 +358,7 @@ ALL = {
                _licence, command=False),
         Writer("undo data", _replaced_dataset, _undo, _licence, "have been changed", False),
         Writer("submit", _lab, _submit, _jobs, "there is a run", False),
-        Writer("branch", _lab, _branch, _jobs, "is taken", False),
+        Writer("branch", _lab, _branch, _jobs, "already", False),
         Writer("pause", _lab, _pause, _jobs, command=False),
         Writer("promote", _kept_checkpoint, lambda f: promote(f / "mine", f / "kept", "Notes"),
                _loaded("kept"), "exists already", False),
