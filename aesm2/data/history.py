@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from aesm2.data.description import History
+from aesm2.data.encoder import as_numbers
 from aesm2.errors import InputError
 
 
@@ -65,12 +66,14 @@ def _instants(column: pd.Series) -> np.ndarray:
     if is_time:
         plain = column.dt.tz_convert(None) if column.dt.tz is not None else column
         return plain.astype("datetime64[us]").astype("int64").to_numpy() / 1e6
+    if column.dtype.kind == "u" and column.max() > np.iinfo(np.int64).max:
+        raise InputError(f"source.time: '{column.name}' holds {column.max()}, beyond 64 bits")
     fractions = pd.api.types.is_float_dtype(column)
     return column.astype("float64" if fractions else "int64").to_numpy()
 
 
 def _outcomes(column: pd.Series) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    values = as_numbers(column, str(column.name))
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values)))
         raise InputError(

@@ -172,6 +172,13 @@ def test_text_that_spells_numbers_is_numbers() -> None:
     assert found.frame["x"].iloc[:3].tolist()[0::2] == [1.5, 2.0]
 
 
+@pytest.mark.parametrize("rows", [60, 2])
+def test_whole_numbers_that_no_float_holds_are_names(rows: int) -> None:
+    found = looked(user=repeated(10**400, 1, rows=rows), clicked=repeated(0, 1, rows=rows))
+    assert found.profiles["user"].form == "text"
+    assert found.profiles["user"].distinct == 2
+
+
 def test_categories_lists_and_columns_of_nothing() -> None:
     found = looked(
         c=pd.Categorical(repeated("a", "b")), lists=[[1]] * 60, empty=[None] * 60,

@@ -139,6 +139,7 @@ def test_instants_may_have_a_zone(zone: str, unit: str) -> None:
     [
         (["yesterday", "today"], "source.time: 'time' holds"),
         ([1.0, math.nan], "row 1: 'time' is missing"),
+        ([1, 2**63], f"'time' holds {2**63}, beyond 64 bits"),
     ],
 )
 def test_a_time_that_orders_nothing_is_an_error(times: list[object], message: str) -> None:
@@ -154,8 +155,15 @@ def test_fractions_of_a_time_unit_count() -> None:
     assert found["h_recency"].tolist()[1:] == pytest.approx([0.5, 0.5])
 
 
-@pytest.mark.parametrize("bad", [None, "often"])
-def test_an_outcome_that_is_no_number_is_an_error(bad: object) -> None:
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (None, "row 1: 'click'"),
+        ("often", "row 1: 'click'"),
+        (10**400, "column 'click' holds a whole number beyond"),
+    ],
+)
+def test_an_outcome_that_is_no_number_is_an_error(bad: object, message: str) -> None:
     frame = pd.DataFrame({"user": [0, 0], "time": [0, 1], "click": [1, bad]})
-    with pytest.raises(InputError, match="row 1: 'click'"):
+    with pytest.raises(InputError, match=message):
         history_columns(frame, History(name="h", keys=("user",), outcomes=("click",)), "time")

@@ -104,7 +104,10 @@ def _first_look(column: pd.Series, name: str) -> tuple[Profile, tuple[str, ...]]
 
 
 def _number_flag(values: object) -> Profile:
-    numbers = set(np.asarray(values, np.float64).tolist()) if len(values) == 2 else set()  # type: ignore[arg-type]
+    try:
+        numbers = set(np.asarray(values, np.float64).tolist())
+    except OverflowError:  # whole numbers that no float holds, such as ids of 400 digits
+        return Profile("text")
     if numbers in ({0.0, 1.0}, {-1.0, 1.0}):
         return Profile("flag", positive=(1,) if -1.0 in numbers else ())
     return Profile("numbers")
