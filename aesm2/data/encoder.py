@@ -347,11 +347,14 @@ def _text(value: Any) -> str:
 
 
 def as_numbers(column: pd.Series, name: str) -> np.ndarray:
-    """Return a column as float64 with NaN where missing; InputError names the first bad row."""
+    """Return a column as float64 with NaN where missing, moments and durations in seconds.
+
+    Raises InputError that names the first row without a number.
+    """
+    if column.dtype.kind in "mM":
+        return _seconds(column)
     try:
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        if column.dtype.kind in "mM":  # a moment that is missing would be the earliest there is
-            numbers = np.where(column.isna(), np.nan, numbers)
     except OverflowError:
         large = f"a whole number beyond {np.finfo(np.float64).max:.1e}"
         raise InputError(f"column '{name}' holds {large}, the largest there is") from None
@@ -360,6 +363,15 @@ def as_numbers(column: pd.Series, name: str) -> np.ndarray:
         row = int(np.argmax(bad))
         raise InputError(f"row {row}: '{name}' is {column.iloc[row]!r}, not a number")
     return numbers
+
+
+def _seconds(column: pd.Series) -> np.ndarray:
+    """Moments since 1970 in UTC, or durations; alike in whatever unit a file stores them."""
+    has_zone = column.dtype.kind == "M" and column.dt.tz is not None
+    times = (column.dt.tz_convert(None) if has_zone else column).to_numpy()
+    unit, _ = np.datetime_data(times.dtype)
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    return np.where(column.isna(), np.nan, times.astype(np.int64) / per_second)
 
 
 def _quantile_edges(numbers: np.ndarray, buckets: int) -> tuple[float, ...]:

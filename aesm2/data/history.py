@@ -64,8 +64,7 @@ def _instants(column: pd.Series) -> np.ndarray:
         row = int(np.argmax(column.isna()))
         raise InputError(f"row {row}: '{column.name}' is missing; history needs every row's time")
     if is_time:
-        plain = column.dt.tz_convert(None) if column.dt.tz is not None else column
-        return plain.astype("datetime64[us]").astype("int64").to_numpy() / 1e6
+        return as_numbers(column, str(column.name))
     if column.dtype.kind == "u" and column.max() > np.iinfo(np.int64).max:
         raise InputError(f"source.time: '{column.name}' holds {column.max()}, beyond 64 bits")
     fractions = pd.api.types.is_float_dtype(column)

@@ -62,7 +62,7 @@ def of_files(
 @dataclass(frozen=True)
 class _File:
     url: str
-    constants: tuple[tuple[str, str | int | None], ...]
+    constants: tuple[tuple[str, pa.Scalar], ...]
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,14 @@ def _told(below: str) -> list[tuple[str, str | None]]:
     return [(key, None if text == NOTHING else text) for key, text in texts]
 
 
-def _values(texts: list[str | None]) -> dict[str | None, str | int | None]:
+def _values(texts: list[str | None]) -> dict[str | None, pa.Scalar]:
     """What the texts of one key stand for: whole numbers if all are, as where a table is whole."""
+    utf8 = [text and text.encode("utf-8", "backslashreplace").decode() for text in texts]
+    spelt = pa.array(utf8, pa.string())
     try:
-        whole = pa.array(texts, pa.string()).cast(pa.int32()).to_pylist()
-    except ValueError:  # one is no number of 32 bits, or no text in UTF-8
-        whole = texts
-    return dict(zip(texts, whole, strict=True))
+        return dict(zip(texts, spelt.cast(pa.int32()), strict=True))
+    except pa.ArrowInvalid:  # one is no number of 32 bits
+        return dict(zip(texts, spelt, strict=True))
 
 
 def _footer(file: _File) -> _Footer:

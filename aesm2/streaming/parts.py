@@ -117,7 +117,7 @@ class FilePart:
     url: str
     version: str
     groups: tuple[int, int]
-    constants: tuple[tuple[str, str | int | None], ...]
+    constants: tuple[tuple[str, pa.Scalar], ...]
     most: int
 
     @property
@@ -149,10 +149,10 @@ class FilePart:
             [name for name in keep if name not in constants],
         ):
             index = pd.RangeIndex(start, start + len(rows))
-            frame = rows.assign(**{c: constants[c] for c in columns if c in constants})
+            frame = rows.assign(**{c: constants[c].as_py() for c in columns if c in constants})
             for name in keep:
                 if name in constants:
-                    stored = stored.append_column(name, pa.array([constants[name]] * len(rows)))
+                    stored = stored.append_column(name, pa.repeat(constants[name], len(rows)))
             start += len(rows)
             yield frame[list(columns)].set_axis(index), stored
 

@@ -150,6 +150,22 @@ def test_a_moment_that_is_missing_is_missing(zone: str | None) -> None:
     assert np.isnan(as_numbers(ages, "age")).tolist() == ages.isna().tolist()
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_moments_are_seconds_in_whatever_unit_a_file_stores_them(unit: str) -> None:
+    """The same rows from CSV and from parquet fall into the same buckets."""
+    texts = [
+        "1970-01-01 00:00:01",
+        "2026-01-03 12:00:00",
+        "9999-06-30 00:00:00" if unit == "s" else None,
+    ]
+    for zone in (None, "UTC", "Asia/Tokyo"):
+        moments = pd.Series(pd.to_datetime(texts, utc=True)).dt.tz_convert(zone)
+        numbers = as_numbers(moments.dt.as_unit(unit), "day")
+        assert numbers[:2].tolist() == [1, 1_767_441_600]
+        assert str(numbers[2]) == ("253386316800.0" if unit == "s" else "nan")
+    assert as_numbers(pd.Series([1500]).astype("timedelta64[ms]"), "age").tolist() == [1.5]
+
+
 def test_text_in_a_numeric_column_names_row_and_value() -> None:
     message = error(fitted(), rows(price=[1.0, "cheap", "dear"]))
     assert message == "row 1: 'price' is 'cheap', not a number"

@@ -43,8 +43,9 @@ def fields(encoder: Encoder, frame: pd.DataFrame) -> list[list[int]]:
                 known = list(encoder.categories[name])
                 line.append(known.index(text(value)) + 2 if text(value) in known else 1)
             else:
-                if isinstance(value, pd.Timestamp):  # a number in the unit of its column
-                    value = value.to_datetime64().astype("int64")
+                if isinstance(value, pd.Timestamp):
+                    a_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[value.unit]
+                    value = int(value.to_datetime64().astype("int64")) / a_second
                 line.append(2 + bisect.bisect_right(list(encoder.edges[name]), float(value)))
         found.append(line)
     return found

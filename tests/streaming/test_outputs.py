@@ -13,7 +13,7 @@ import pytest
 from aesm2.errors import InputError
 from aesm2.streaming import outputs
 from aesm2.streaming.engines import merged, results
-from aesm2.streaming.files import of_files
+from aesm2.streaming.files import NOTHING, of_files
 from aesm2.streaming.outputs import DONE, PLAN, Writing, Written, complete, prepared
 from aesm2.streaming.parts import Log, of_frame
 from aesm2.streaming.works import input_columns
@@ -85,6 +85,21 @@ def test_columns_are_kept_as_the_log_has_them(tmp_path: Path) -> None:
         assert found.schema.field(name).type == log.schema.field(name).type
     assert set(found.column("day").to_pylist()) == {5}
     assert found.column("user").to_pylist() == made.frame()["user"].tolist()
+
+
+@pytest.mark.parametrize(("day", "type_"), [("05", pa.int32()), ("monday", pa.string())])
+def test_a_folder_whose_value_is_missing_is_kept_in_the_type_of_the_others(
+    tmp_path: Path, day: str, type_: pa.DataType
+) -> None:
+    for name in (NOTHING, day):
+        (tmp_path / "log" / f"day={name}").mkdir(parents=True)
+        made.frame().to_parquet(tmp_path / "log" / f"day={name}" / "a.parquet")
+    columns = (*input_columns(made.checkpoint()), "day")
+    write(of_files(str(tmp_path / "log"), columns), writing(tmp_path / "out", keep=("day",)))
+    parts = [pq.read_table(part) for part in sorted((tmp_path / "out").glob("part-*"))]
+    assert [part.schema.field("day").type for part in parts] == [type_] * 2
+    days = [set(part.column("day").to_pylist()) for part in parts]
+    assert sorted(days, key=str) == sorted([{None}, {5 if day == "05" else day}], key=str)
 
 
 def test_a_column_of_several_types_is_not_kept(tmp_path: Path) -> None:
