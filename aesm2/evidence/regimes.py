@@ -120,7 +120,7 @@ class Regimes(Strict):
                 raise ValueError(f"vary.{factor}: expected two values or more")
             for value in values:
                 self.at(factor, value)
-        if AESM2 not in self.study.only or len(self.study.only) < 2:
+        if AESM2 not in self.study.only:
             raise ValueError(f"study.only: expected {AESM2} and at least one other variant")
         return self
 

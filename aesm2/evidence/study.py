@@ -137,6 +137,8 @@ class Study(Strict):
         unknown = [name for name in self.only if name not in known]
         if unknown:
             raise ValueError(f"only: '{unknown[0]}' is no variant of the models")
+        if len(set(self.only)) == 1:
+            raise ValueError(f"only: '{self.only[0]}' has no other variant to be compared with")
         return self
 
     def variants(self, levels: int) -> dict[str, ModelConfig]:

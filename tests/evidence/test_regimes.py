@@ -138,7 +138,8 @@ def test_worlds_are_what_the_point_says() -> None:
         ("conflict = [0, 1]", "conflict = [1, 1]", "expected two values"),
         ("conflict = [0, 1]", "conflict = [1, 9]", "less than or equal to 5"),
         ("experts = 2\n", "experts = 2\nselected = 3\n", "selected = 3 is more than"),
-        ('only = ["aesm2", "mlp+ids"]', 'only = ["mlp"]', "study.only: expected aesm2"),
+        ('only = ["aesm2", "mlp+ids"]', 'only = ["mlp", "mlp+ids"]', "study.only: expected aesm2"),
+        ('only = ["aesm2", "mlp+ids"]', 'only = ["aesm2"]', "'aesm2' has no other variant"),
         ('only = ["aesm2", "mlp+ids"]', 'only = ["aesm2", "ple"]', "'ple' is no variant"),
     ],
 )

@@ -128,6 +128,7 @@ def test_shipped_studies_compare_every_model_on_at_least_five_seeds(file: Path) 
         ({"seeds": 1}, "seeds"),
         ({"search": {"l2": {"low": 1.0, "high": 0.1}}}, "low = 1 is above high = 0.1"),
         ({"serch": {}}, "did you mean 'search'"),
+        ({"only": ["mmoe", "mmoe"]}, "'mmoe' has no other variant to be compared with"),
     ],
 )
 def test_a_study_that_makes_no_sense_is_refused(values: dict, part: str) -> None:
