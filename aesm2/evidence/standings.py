@@ -104,9 +104,10 @@ def challenge(standing: pd.DataFrame, comparisons: pd.DataFrame, measure: Measur
     """Compare each reference with the best of the baselines in every cell.
 
     standing: see `standings`. comparisons: see `comparison.comparisons`; every variant that is not
-    a reference there is a baseline. One line a reference and cell: baseline, first (whether the
-    reference has the best mean), difference with low, high and p_adjusted, and outcome: BETTER,
-    EVEN, WORSE, or UNKNOWN where the difference has no p, as for a measure that is not `tested`.
+    a reference there is a baseline. One line a reference and cell: baseline, first (whether no
+    variant has a better mean and no baseline as good a one), difference with low, high and
+    p_adjusted, and outcome: BETTER, EVEN, WORSE, or UNKNOWN where the difference has no p, as for
+    a measure that is not `tested`.
     """
     references = [r for r in comparisons["reference"].unique() if r in set(standing["variant"])]
     baselines = standing[~standing["variant"].isin(comparisons["reference"])]
@@ -123,7 +124,7 @@ def challenge(standing: pd.DataFrame, comparisons: pd.DataFrame, measure: Measur
         [found["p_adjusted"].isna(), ~significant, found["difference"] > 0],
         [UNKNOWN, EVEN, BETTER], WORSE,
     )  # fmt: skip
-    first = found["rank"] < found["baseline_rank"]
+    first = (found["rank"] == 1) & (found["baseline_rank"] > 1)
     columns = ["reference", *CELL, "baseline", "difference", "low", "high", "p_adjusted"]
     return found[columns].assign(first=first, outcome=outcome)
 

@@ -70,7 +70,7 @@ def test_against_the_best_baseline() -> None:
         ("fr", "ctr"): ("mmoe", EVEN, True),
         ("it", "ctr"): ("mmoe+ids", WORSE, False),
         ("fr", "ctcvr"): ("mmoe+ids", EVEN, False),
-        ("all", "ctr"): ("mmoe+ids", EVEN, True),
+        ("all", "ctr"): ("mmoe+ids", EVEN, False),  # above it, but below AESM² + ids
         ("all", "ctcvr"): ("mmoe", EVEN, False),
     }
     ids = found[found["reference"] == "aesm2+ids"].set_index(["scenario", "task"])
@@ -82,7 +82,7 @@ def test_what_is_not_tested_is_unknown() -> None:
     loss = MEASURES["log_loss"]
     found = challenge(standings(made.runs(), loss, "country"), made.comparisons(), loss)
     assert set(found["outcome"]) == {UNKNOWN}
-    assert found["first"].sum() == 3
+    assert found["first"].sum() == 2
     nothing = challenge(standings(made.runs(), AUC, "country"), made.comparisons()[:0], AUC)
     assert nothing.empty
 
@@ -91,7 +91,7 @@ def test_the_verdict_counts_the_cells() -> None:
     found = challenge(standings(made.runs(), AUC, "country"), made.comparisons(), AUC)
     plain, ids = verdict(found, 3)
     assert plain == (
-        "AESM² has the best mean in 2 of 5 cells. Against the best of 3 baselines in each cell it"
+        "AESM² has the best mean in 1 of 5 cells. Against the best of 3 baselines in each cell it"
         " is not distinguishable in 4 and significantly worse in 1."
     )
     assert "AESM² + ids has the best mean in 1 of 5 cells" in ids
@@ -115,7 +115,9 @@ def test_outcomes_are_those_of_a_loop(seed: int) -> None:
         cell = (line.scope, line.scenario, line.task)
         others = {n: means[(n, *cell)] for n in ("mmoe", "mmoe+ids", "mlp")}
         assert others[line.baseline] == pytest.approx(np.nanmax(list(others.values())))
-        assert line.first == (means[(line.reference, *cell)] > others[line.baseline] + 1e-12)
+        own = means[(line.reference, *cell)]
+        best = np.nanmax([means[(n, *cell)] for n in made.VARIANTS])
+        assert line.first == (own > best - 1e-12 and own > others[line.baseline] + 1e-12)
         pair = (told["reference"] == line.reference) & (told["variant"] == line.baseline)
         for column, value in zip(CELL, cell, strict=True):
             pair &= told[column] == value
