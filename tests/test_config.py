@@ -1,5 +1,6 @@
 """Configuration: frozen, strict, and clear about what is wrong and where."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def test_an_unknown_key_is_named_with_the_nearest(values: dict, where: str, hint
         ({"training": {"epochs": 0}}, ["training.epochs", "found 0"]),
         ({"training": {"epochs": "many"}}, ["training.epochs", "found 'many'"]),
         ({"training": {"learning_rate": 0}}, ["training.learning_rate", "found 0"]),
+        ({"training": {"l2": math.inf}}, ["training.l2", "finite", "found inf"]),
         ({"training": {"precision": "fp8"}}, ["training.precision", "found 'fp8'"]),
         ({"training": {"task_weights": {"ctr": -1}}}, ["task_weights.ctr", "found -1"]),
         ({"model": {"name": "aesm2", "noise_scale": -0.1}}, ["noise_scale", "found -0.1"]),

@@ -120,7 +120,7 @@ class AESM2Config(Strict):
     scenario: ExpertGroup | tuple[ExpertGroup, ...] = ExpertGroup()
     task: ExpertGroup = ExpertGroup(experts=3, specific=1, shared=1, width=32)
     tower: tuple[Count, ...] = (32,)
-    noise_scale: float = Field(0.01, ge=0)
+    noise_scale: float = Field(0.01, ge=0, le=1e6)
     scenario_context: Literal["record", "gate"] = "record"
     scenario_features: bool = False
 

@@ -13,9 +13,9 @@ MOST_BYTES = 16 << 20  # of a TOML file: what people write is a thousand times s
 
 
 class Strict(BaseModel):
-    """Base of every configuration value: frozen, and an unknown key is an error."""
+    """Base of every configuration value: frozen, numbers finite, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 StrictT = TypeVar("StrictT", bound=Strict)

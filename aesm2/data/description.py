@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AllowInfNan, Field, model_validator
 
 from aesm2.config import Strict, parse, read_toml
 from aesm2.errors import InputError, nearest
@@ -13,7 +13,7 @@ from aesm2.files import exists
 DESCRIPTION = "dataset.toml"
 RESERVED = frozenset({"all", "impressions", "path", "split", "task"})  # tables of results use them
 TRUTH = "truth_"  # columns of a simulation's truth begin so; nothing a model sees may read them
-Scalar = int | float | str
+Scalar = int | Annotated[float, AllowInfNan(True)] | str  # as columns hold them
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 

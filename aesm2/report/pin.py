@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AllowInfNan, Field, StringConstraints
 
 from aesm2.config import Strict
 from aesm2.errors import InputError
@@ -29,7 +29,7 @@ Words = Annotated[str, StringConstraints(max_length=4_000)]
 Title = Annotated[str, StringConstraints(max_length=LONGEST_TITLE)]
 Comment = Annotated[str, StringConstraints(max_length=LONGEST_COMMENT)]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-Cell = bool | int | float | str | None
+Cell = bool | int | Annotated[float, AllowInfNan(True)] | str | None
 
 
 class Column(Strict):
@@ -41,8 +41,6 @@ class Column(Strict):
 
 class Table(Strict):
     """The numbers behind a chart, as plain values; columns of one length."""
-
-    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     columns: list[Column] = Field(max_length=500)
 

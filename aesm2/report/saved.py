@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from aesm2.config import Strict
 from aesm2.errors import InputError
@@ -19,6 +19,8 @@ LARGEST_FILE = 2 * MOST_BYTES
 
 class Saved(Strict):
     """Content of the file."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     format: int
     report: Report

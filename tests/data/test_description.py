@@ -1,5 +1,6 @@
 """dataset.toml: what it means, and that each mistake is named with its key."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,12 @@ def test_the_column_split_is_taken() -> None:
 def test_history_needs_a_time() -> None:
     message = error(("history", [{"name": "h", "keys": ["user"]}]), ("source.time", None))
     assert "history needs source.time" in message
+
+
+def test_only_what_columns_hold_may_be_infinite() -> None:
+    assert describe(("source.missing", [math.inf])).source.missing == (math.inf,)
+    endless = {"name": "h", "keys": ["user"], "smoothing": math.inf}
+    assert "finite number" in error(("history", [endless]), ("source.time", "day"))
 
 
 def test_a_missing_key_is_named() -> None:

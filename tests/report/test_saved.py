@@ -2,15 +2,18 @@
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import aesm2.report.saved as saved_module
 from aesm2.errors import InputError
 from aesm2.report import Report, read_report, to_html, to_zip, write_report
+from aesm2.report.pin import Table
 from tests.report.hand import report
 
 Value = dict[str, Any]
@@ -24,6 +27,15 @@ def test_a_saved_report_comes_back() -> None:
         assert again.model_copy(update={"pins": tuple(trusted)}) == whole
         assert all(own.reopened for own in again.pins)
     assert read_report(write_report(Report()).encode(), "f") == Report()
+
+
+def test_infinite_numbers_of_a_table_come_back() -> None:
+    whole = report(1)
+    far = Table.of(pd.DataFrame({"days": [math.inf, -math.inf, None]}))
+    pin = whole.pins[0].model_copy(update={"table": far})
+    saved = write_report(whole.model_copy(update={"pins": (pin,)}))
+    (column,) = read_report(saved.encode(), "mine").pins[0].table.columns
+    assert column.cells == [math.inf, -math.inf, None]
 
 
 def figure(value: Value, **changes: Any) -> None:

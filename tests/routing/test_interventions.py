@@ -294,6 +294,7 @@ def test_the_model_is_left_as_it_was() -> None:
         ((Noise(-0.1, 0),), "both must be 0 or more"),
         ((Noise(float("nan"), 0),), "both must be 0 or more"),
         ((Noise(float("inf"), 0),), "both must be 0 or more"),
+        ((Noise(1e300, 0),), "the scale at most 1,000,000"),  # no float32 holds it times a normal
     ],
 )
 def test_what_cannot_be_done_is_refused(interventions: Interventions, message: str) -> None:

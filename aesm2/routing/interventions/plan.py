@@ -1,6 +1,5 @@
 """What interventions come to in each layer, and whether they can be done at all."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,6 +17,8 @@ from aesm2.routing.interventions.values import (
 )
 from aesm2.routing.shares import RoleName
 from aesm2.routing.trace import LayerSpec
+
+LARGEST_NOISE = 1_000_000  # scale; logits beyond all floats choose nothing
 
 One = TypeVar("One")
 
@@ -47,9 +48,10 @@ def validate(layers: Sequence[LayerSpec], interventions: Interventions) -> None:
         if sum(other.level == own.level for other in swaps) > 1:
             raise InputError(f"the scenario of level '{own.level}' is swapped twice; keep one")
     for noise in (own for own in interventions if isinstance(own, Noise)):
-        if not 0 <= noise.scale < math.inf or noise.seed < 0:
+        if not 0 <= noise.scale <= LARGEST_NOISE or noise.seed < 0:
             raise InputError(
-                f"noise of scale {noise.scale:g} and seed {noise.seed}: both must be 0 or more"
+                f"noise of scale {noise.scale:g} and seed {noise.seed}: both must be 0 or more, the"
+                f" scale at most {LARGEST_NOISE:,}"
             )
 
 
