@@ -12,6 +12,7 @@ from aesm2.report import Context, Help, Report, pinned
 from aesm2.report.figures import figure_text
 from aesm2.report.pin import pin_id
 from app import failures, state
+from app.markdown import escaped
 
 _REPORT, _PROBLEM, _UNDO = "report", "report-problem", "report-undo"
 PAGE = "views/report.py"
@@ -81,7 +82,7 @@ def badge() -> None:
     """Draw the number of pins as a link to the report; nothing where there are none."""
     said = problem()
     if said:
-        st.toast(f"Not pinned: {said}.", icon=":material/error:")
+        st.toast(f"Not pinned: {escaped(said)}.", icon=":material/error:")
     count = len(report().pins)
     if count:
         st.page_link(

@@ -9,6 +9,7 @@ from aesm2.errors import InputError
 from aesm2.streaming import summary_file
 from aesm2.streaming.summary_file import RoutingFile
 from app import cache, locations, recipes, state
+from app.markdown import escaped
 from app.people import who
 from app.people.who import Right
 from app.rows import upload
@@ -82,13 +83,13 @@ def _take(checkpoint: Checkpoint, name: str, title: str, content: bytes) -> None
         upload.allow(id_, content)
         found = summary_file.parse(content, checkpoint, title)
     except InputError as error:
-        st.error(f"{error}. Nothing was kept.")
+        st.error(f"{escaped(str(error))}. Nothing was kept.")
         return
     if id_ not in _uploads():
         state.remember(upload.SUMMARIES, {**_uploads(), id_: (title, content)})
         state.put(**{name: id_})
         st.rerun()
-    st.success(f"{title}: {found.about.rows:,} rows.", icon=":material/check:")
+    st.success(f"{escaped(title)}: {found.about.rows:,} rows.", icon=":material/check:")
 
 
 def _uploads() -> dict[str, tuple[str, bytes]]:

@@ -45,7 +45,7 @@ def global_bar() -> None:
         names = [layer.name for layer in mixture_layers(checkpoint.model)]
         if names:
             pick("Layer", "layer", names, names[0])
-        st.badge(f"Data: {checkpoint.description.provenance}", help=stamp(), color="green")
+        st.badge(f"Data: {checkpoint.description.provenance}", help=escaped(stamp()), color="green")
         pins.badge()
         login.badge()
 
@@ -120,8 +120,9 @@ def pick(
     format_func: Callable[[str], str] = str,
     **more: Any,
 ) -> str:
-    """Draw a select box for the view's `name` and return the choice."""
+    """Draw a select box for the view's `name` and return the choice; label: plain words."""
     now = state.choice(name, options, default)
+    label = escaped(label)
     st.selectbox(label, options, format_func=format_func, **more, **state.bind(name, now))
     return now
 

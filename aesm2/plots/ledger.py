@@ -148,7 +148,7 @@ def expert_sentences(of: Ledger, expert: int) -> list[str]:
     mean_log = float(_log_softmax(of.gate_logits[expert]).mean())
     m = len(of.spec.gates)
     return [
-        f"Expert {expert} gives **{of.gate_words}** {number(softmax)} of its row: its divergence"
+        f"Expert {expert} gives {of.gate_words} {number(softmax)} of its row: its divergence"
         f" from “specific to {of.gate_words}” is −ln {number(softmax)} ="
         f" {number(of.kl_specific[expert])} nats, rank {place['specific']} of {n} →"
         f" {_verdict(of, expert, 'specific')}.",

@@ -39,7 +39,7 @@ def show(opened: cache.Opened, rows: cache.RowSet, cell: list[Any]) -> None:
     choices = _choices(opened, rows, name, among)
     everyone = np.ones(len(among), bool)
     positions = among[choices.rows(_role(role), target, expert, everyone)]
-    label = scenario_label(by, scenario_names(schema, by)[scenario])
+    label = widgets.escaped(scenario_label(by, scenario_names(schema, by)[scenario]))
     task = f", task {schema.tasks[target]}" if is_task else ""
     if lens.fresh("atlas-cell", cell):
         st.toast(f"{len(positions):,} rows take it: see below the chart.", icon=":material/south:")

@@ -91,7 +91,8 @@ def _charts(sides: list[Side], by: str, one: bool, stamp: str) -> None:
         with place:
             shown = _panels(side, by, one)
             if not shown:
-                st.info(f"{side.title} has no layer {widgets.current_gates().name}.")
+                title = widgets.escaped(side.title)
+                st.info(f"{title} has no layer {widgets.current_gates().name}.")
                 continue
             widgets.chart(
                 mixtures.mixtures_figure(shown, stamp),
@@ -190,6 +191,7 @@ def _other(name: str, own: Side, rows: cache.RowSet) -> list[Side]:
             raise InputError("it was trained with other scenarios")
         same = row_source.for_other(other, rows)
     except InputError as error:
-        st.warning(f"“{name}” is left out: {error}", icon=":material/warning:")
+        said = widgets.escaped(f"“{name}” is left out: {error}")
+        st.warning(said, icon=":material/warning:")
         return []
     return [Side(name, other, cache.gate_usage(other, same), same)]

@@ -106,7 +106,8 @@ def filter_note(opened: cache.Opened) -> None:
     parts = [f"{name} {state.get(f's-{name}')}" for name in names if state.get(f"s-{name}")]
     if parts:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f":material/filter_alt: Only rows of {' and '.join(parts)}, as set above.")
+            said = widgets.escaped(" and ".join(parts))
+            st.caption(f":material/filter_alt: Only rows of {said}, as set above.")
             st.button(
                 "Show all scenarios", key="atlas-all", type="tertiary", on_click=state.put,
                 kwargs=dict.fromkeys((f"s-{name}" for name in names), ""),

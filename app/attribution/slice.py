@@ -50,7 +50,8 @@ def section(asked: Asked, stamp: str) -> None:
         )  # fmt: skip
     st.caption(
         f"{len(positions):,} of the {len(shown):,} rows that the bar and the search above leave,"
-        f" drawn at random; {METHODS[asked.method]}, {asked.title}, against {asked.against}."
+        f" drawn at random; {METHODS[asked.method]}, {widgets.escaped(asked.title)}, against"
+        f" {widgets.escaped(asked.against)}."
     )
     current = cache.background().of(owner())
     active = current is not None
@@ -60,7 +61,7 @@ def section(asked: Asked, stamp: str) -> None:
             st.info("Not computed yet for these settings: press Start. The page stays usable.",
                     icon=":material/info:")  # fmt: skip
     elif job.state is State.FAILED:
-        st.error(f"It did not work: {job.error}.", icon=":material/error:")
+        st.error(f"It did not work: {widgets.escaped(str(job.error))}.", icon=":material/error:")
     elif job.state is State.CANCELLED:
         st.info("Stopped before its end; nothing was kept.", icon=":material/info:")
     elif job.state is State.DONE:

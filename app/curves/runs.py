@@ -55,7 +55,8 @@ def chosen(opened: cache.Opened) -> list[Run]:
             other = cache.opened(catalogue[name], state.get("device", "auto")).checkpoint
             runs.append(Run(name, other, _history(other)))
         except InputError as error:
-            st.warning(f"“{name}” is left out: {error}", icon=":material/warning:")
+            said = widgets.escaped(f"“{name}” is left out: {error}")
+            st.warning(said, icon=":material/warning:")
     return runs
 
 
@@ -87,8 +88,8 @@ def note(runs: list[Run]) -> None:
     """Say what is compared where nobody chose it, and that nothing is where nothing can be."""
     if not state.get("compare") and len(runs) > 1:
         st.caption(
-            f"Compared by default with {runs[1].name}, trained on the same data without auxiliary"
-            " loss (λ_sp = λ_sh = 0)."
+            f"Compared by default with {widgets.escaped(runs[1].name)}, trained on the same data"
+            " without auxiliary loss (λ_sp = λ_sh = 0)."
         )
     elif len(runs) == 1 and runs[0].checkpoint.layers:
         st.caption(

@@ -60,7 +60,7 @@ def rows(checkpoint: Checkpoint, split: str) -> list[cache.RowSet] | None:
     except InputError as error:
         st.info(
             "The rows are not at hand, so the counts below are those that the checkpoint holds:"
-            f" {error}.", icon=":material/folder_off:",
+            f" {widgets.escaped(str(error))}.", icon=":material/folder_off:",
         )  # fmt: skip
         return None
     parts = [cache.rows(checkpoint, name) for name in there if split in ("all", name)]
@@ -116,7 +116,8 @@ def table(checkpoint: Checkpoint, counts: Counts, by: str, split: str, key: str)
     if (counts.labelled != counts.impressions[:, None]).any():
         said.append("A rate is over the rows that have the label; – is a task that does not exist"
                     " there, or a rate of nothing.")  # fmt: skip
-    st.caption(f"{' '.join(said)} Data: {widgets.stamp()}, {SPLIT_TITLES[split]}.")
+    st.caption(f"{' '.join(said)} Data: {widgets.escaped(widgets.stamp())},"
+               f" {SPLIT_TITLES[split]}.")  # fmt: skip
 
 
 def charts(
@@ -191,5 +192,6 @@ def _worth(checkpoint: Checkpoint, parts: list[cache.RowSet] | None) -> Worth | 
             ),
         )  # fmt: skip
     except InputError as error:
-        st.warning(f"Values are left out: {error}.", icon=":material/warning:")
+        said = widgets.escaped(str(error))
+        st.warning(f"Values are left out: {said}.", icon=":material/warning:")
         return None

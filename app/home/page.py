@@ -56,13 +56,15 @@ def facts(checkpoint: Checkpoint) -> None:
     kind = checkpoint.config.model.title
     st.caption(f"Open now: {kind} trained on {widgets.escaped(described.title)}.")
     with st.container(horizontal=True, key="home-facts"):
-        st.metric("Data", described.provenance, border=True, width=190, help=widgets.stamp())
+        st.metric("Data", described.provenance, border=True, width=190,
+                  help=widgets.escaped(widgets.stamp()))  # fmt: skip
         st.metric("Rows trained on", f"{trained:,}", border=True, width=190)
         _auc_tiles(checkpoint)
         st.metric(
             "Scenarios", levels, border=True, width=130,
-            help="; ".join(f"{lv.title or lv.name}: {', '.join(lv.scenarios)}"
-                           for lv in described.level),
+            help=widgets.escaped("; ".join(
+                f"{lv.title or lv.name}: {', '.join(lv.scenarios)}" for lv in described.level
+            )),
         )  # fmt: skip
         st.metric("Tasks", len(described.task), border=True, width=110)
         st.metric("Layers", len(layers), border=True, width=110, help="layers made of experts")

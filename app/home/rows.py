@@ -17,7 +17,8 @@ def section(opened: cache.Opened) -> None:
     try:
         rows = cache.rows(opened.checkpoint, "test")
     except InputError as error:
-        st.info(f"{str(error)[:1].upper()}{str(error)[1:]}.", icon=":material/folder_off:")
+        said = widgets.escaped(str(error))
+        st.info(f"{said[:1].upper()}{said[1:]}.", icon=":material/folder_off:")
         st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
         return
     found = cache.highlights(opened, rows, widgets.current_task())
@@ -59,7 +60,8 @@ def _call(rows: cache.RowSet, call: Call | None, kind: str) -> None:
 def _disagreement(opened: cache.Opened, rows: cache.RowSet, found: Disagreement | None) -> None:
     described = opened.checkpoint.description
     level = described.level[0]
-    title = level.title or level.name
+    title = widgets.escaped(level.title or level.name)
+    scenarios = [widgets.escaped(scenario) for scenario in level.scenarios]
     with st.container(border=True, key="home-disagreement"):
         st.markdown("**Biggest disagreement**")
         if found is None:
@@ -73,11 +75,11 @@ def _disagreement(opened: cache.Opened, rows: cache.RowSet, found: Disagreement 
         chance = [lens.percent(float(found.probabilities[i])) for i in (low, high, found.own)]
         st.write(
             f"Row {name}. The same features scored under every {title}: {task.title or task.name}"
-            f" is {chance[1]} likely under {level.scenarios[high]}, but {chance[0]} under"
-            f" {level.scenarios[low]}."
+            f" is {chance[1]} likely under {scenarios[high]}, but {chance[0]} under"
+            f" {scenarios[low]}."
         )
         st.caption(
-            f"Own {title} {level.scenarios[found.own]}: {chance[2]}. Range"
+            f"Own {title} {scenarios[found.own]}: {chance[2]}. Range"
             f" {100 * found.spread:.1f} points; the median row's is {100 * found.median:.1f}."
         )
         layers = [layer.name for layer in opened.checkpoint.layers if layer.level == 0]

@@ -139,7 +139,7 @@ def _words(of: Ledger, expert: int) -> None:
     role = of.roles[expert]
     st.markdown(f":material/arrow_right: **{role.glyph} {role.value}**")
     for sentence in ledger.expert_sentences(of, expert):
-        st.markdown(sentence)
+        st.markdown(widgets.escaped(sentence))
     if len(of.spec.gates) > 1:
         st.caption(f"${ledger.expert_formula(of, expert)}$")
     st.caption(CHOSEN_AND_WEIGHTED)
@@ -148,7 +148,8 @@ def _words(of: Ledger, expert: int) -> None:
 def _sets(of: Ledger) -> None:
     """Name the chosen sets (d)."""
     st.markdown("**d · The chosen sets**")
-    st.markdown(f"$E_{{sp}}$, specific to **{of.gate_words}**: {ledger.set_words(of, 'specific')}")
+    gate = widgets.escaped(of.gate_words)
+    st.markdown(f"$E_{{sp}}$, specific to **{gate}**: {ledger.set_words(of, 'specific')}")
     st.markdown(f"$E_{{sh}}$, shared by all gates: {ledger.set_words(of, 'shared')}")
     both = [k for k, role in enumerate(of.roles) if role is Role.BOTH]
     union = int((of.specific | of.shared).sum())

@@ -14,6 +14,7 @@ from aesm2.routing.trace import RoutingTrace
 from app import cache
 from app.lens import page as lens
 from app.lens import rows as lens_rows
+from app.markdown import escaped
 
 
 def show(opened: cache.Opened, rows: cache.RowSet, position: int, trace: RoutingTrace) -> None:
@@ -28,7 +29,7 @@ def show(opened: cache.Opened, rows: cache.RowSet, position: int, trace: Routing
         groups = checkpoint.description.features
         for name, place in zip(groups, st.columns(len(groups)), strict=True):
             with place:
-                st.markdown(f"**{name.capitalize()}**")
+                st.markdown(f"**{escaped(name.capitalize())}**")
                 own = table[table["group"] == name].drop(columns="group")
                 st.dataframe(
                     own, hide_index=True, height=min(38 + 35 * len(own), 320), row_height=35

@@ -106,7 +106,7 @@ def _undo(saved: Saved) -> None:
         who.require(who.Right.DATA)
         undo(saved)
         state.remember(_SAVED, None)
-        st.toast(f"Deleted {_shown(saved.folder)}.", icon=":material/undo:")
+        st.toast(f"Deleted {widgets.escaped(_shown(saved.folder))}.", icon=":material/undo:")
     except InputError as error:
         state.remember(_PROBLEM, f"{error}".rstrip("."))
 

@@ -50,7 +50,8 @@ def source(opened: cache.Opened, uploading: bool = False) -> cache.RowSet | None
             example = cache.rows(opened.checkpoint, splits[0]).frame if splits else None
             upload.panel(opened.checkpoint, example)
     if problem:
-        st.warning(f"{problem[:1].upper()}{problem[1:]}.", icon=":material/folder_off:")
+        said = widgets.escaped(problem)
+        st.warning(f"{said[:1].upper()}{said[1:]}.", icon=":material/folder_off:")
         if not uploading and who.may(who.Right.UPLOAD):
             st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
     if lost:
@@ -129,7 +130,8 @@ def known(opened: cache.Opened) -> dict[str, str]:
         name = opened.checkpoint.description.name
         return saved(locations.slices_home(own=False), name) | saved(locations.slices_home(), name)
     except (InputError, OSError) as error:
-        st.warning(f"The saved slices cannot be read. {error}", icon=":material/bookmark_remove:")
+        said = widgets.escaped(str(error))
+        st.warning(f"The saved slices cannot be read. {said}", icon=":material/bookmark_remove:")
         return {}
 
 

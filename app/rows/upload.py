@@ -20,6 +20,7 @@ from aesm2.data.tables import frame_of, read_csv
 from aesm2.errors import InputError
 from app import cache, failures, log, state
 from app.cache import RowSet
+from app.markdown import escaped
 from app.people import quotas, who
 from app.people.who import Right
 
@@ -128,7 +129,7 @@ def panel(checkpoint: Checkpoint, example: pd.DataFrame | None) -> None:
         st.download_button(
             "Download a template", template(described, example), "template.csv", "text/csv",
             on_click="ignore", icon=":material/download:", key="lens-template",
-            help=f"Five rows of {described.title} with exactly the columns that are needed.",
+            help=f"Five rows of {escaped(described.title)} with just the columns that are needed.",
         )  # fmt: skip
     if file is not None:
         _take(checkpoint, file.name, file.getvalue())
@@ -184,13 +185,13 @@ def _take(checkpoint: Checkpoint, title: str, content: bytes) -> None:
             state.remember(_BYTES, {**(state.recall(_BYTES) or {}), id_: len(content)})
         found = rows(checkpoint, id_)
     except InputError as error:
-        st.error(f"{error}. Nothing was kept; correct the file and upload it again.")
+        st.error(f"{escaped(str(error))}. Nothing was kept; correct the file and upload it again.")
         return
     if new:
         state.put(**{"rows": id_, "row": "", "q": "", "rows-page": ""})
         st.rerun()
     st.success(
-        f"{title}: {len(found.frame):,} rows"
+        f"{escaped(title)}: {len(found.frame):,} rows"
         + (" with labels." if found.labels else ", without labels."),
         icon=":material/check:",
     )

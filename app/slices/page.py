@@ -76,7 +76,8 @@ def looked_or_told(
     try:
         return looked(opened, rows, measures, search)
     except InputError as error:
-        st.info(f"{str(error)[:1].upper()}{str(error)[1:]}. Take other rows, or clear the slice.",
+        said = widgets.escaped(str(error))
+        st.info(f"{said[:1].upper()}{said[1:]}. Take other rows, or clear the slice.",
                 icon=":material/filter_alt:")  # fmt: skip
         return None
 

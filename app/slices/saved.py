@@ -87,9 +87,9 @@ def _saving(opened: cache.Opened, text: str) -> None:
         try:
             _save(opened.checkpoint.description.name, name, text)
         except (InputError, OSError) as error:
-            st.error(f"Not saved: {error}.", icon=":material/error:")
+            st.error(f"Not saved: {widgets.escaped(str(error))}.", icon=":material/error:")
             return
-        st.toast(f"Saved as “{name.strip()}”.", icon=":material/bookmark_added:")
+        st.toast(f"Saved as “{widgets.escaped(name.strip())}”.", icon=":material/bookmark_added:")
         st.rerun()
 
 
@@ -99,7 +99,7 @@ def _delete(dataset: str, name: str) -> None:
         who.require(Right.SLICES)
         text = saved.delete(locations.slices_home(), dataset, name)
     except (InputError, OSError) as error:
-        st.toast(f"Not deleted: {error}.", icon=":material/error:")
+        st.toast(f"Not deleted: {widgets.escaped(str(error))}.", icon=":material/error:")
         return
     state.remember(_DELETED, (dataset, name, text))
 
@@ -118,6 +118,6 @@ def _undo(dataset: str, name: str, text: str) -> None:
     try:
         _save(dataset, name, text)
     except (InputError, OSError) as error:
-        st.toast(f"Not brought back: {error}.", icon=":material/error:")
+        st.toast(f"Not brought back: {widgets.escaped(str(error))}.", icon=":material/error:")
         return
     state.remember(_DELETED, None)

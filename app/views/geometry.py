@@ -35,7 +35,8 @@ def page() -> None:
     of = ledger(layer, 0, widgets.current_task())
     stamp = atlas.stamp(rows)
     st.subheader(
-        f"Row {rows.frame.index[position]}, layer {of.spec.name}: the choice for {of.gate_words}",
+        f"Row {rows.frame.index[position]}, layer {of.spec.name}: the choice for"
+        f" {widgets.escaped(of.gate_words)}",
         anchor=False,
     )
     if of.spec.kind == "task":

@@ -37,13 +37,14 @@ def page() -> None:
     stamp, code = lens_rows.stamp(rows), recipes.of_row(opened, rows, name)
     drawn = lens_rows.drawn(opened, rows, position)
     widgets.about(slice=f"{rows.title} row {name}")
-    st.subheader(f"Row {name}", anchor=False)
+    st.subheader(f"Row {widgets.escaped(str(name))}", anchor=False)
     lens_row.show(opened, rows, position, trace)
     if trace.layers:
         lens_ledger.strip_panel(checkpoint, trace, stamp, code, drawn)
         layer = trace.layer(widgets.current_layer().name)
         of = ledger(layer, 0, widgets.current_task())
-        st.subheader(f"Layer {layer.name}: the choice for {of.gate_words}", anchor=False)
+        gate = widgets.escaped(of.gate_words)
+        st.subheader(f"Layer {layer.name}: the choice for {gate}", anchor=False)
         if layer.kind == "task":
             lens_row.absence(checkpoint, rows, position, widgets.current_task())
         lens_ledger.panels(of, stamp, code, drawn)
