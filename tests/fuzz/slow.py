@@ -2,6 +2,7 @@
 
 import bisect
 import csv
+import datetime
 import io
 import math
 from typing import Any
@@ -43,9 +44,10 @@ def fields(encoder: Encoder, frame: pd.DataFrame) -> list[list[int]]:
                 known = list(encoder.categories[name])
                 line.append(known.index(text(value)) + 2 if text(value) in known else 1)
             else:
-                if isinstance(value, pd.Timestamp):
-                    a_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[value.unit]
-                    value = int(value.to_datetime64().astype("int64")) / a_second
+                if isinstance(value, datetime.datetime):
+                    moment = pd.Timestamp(value)
+                    a_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[moment.unit]
+                    value = int(moment.to_datetime64().astype("int64")) / a_second
                 line.append(2 + bisect.bisect_right(list(encoder.edges[name]), float(value)))
         found.append(line)
     return found
