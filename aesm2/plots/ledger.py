@@ -347,7 +347,7 @@ def _weight_sentence(of: Ledger, expert: int) -> str:
         return f"In neither set, so its gate logit {raw} is masked with −∞ and its weight is 0."
     return (
         f"Its weight looks at the raw gate column, not at the row: logit {raw} among the chosen →"
-        f" **{of.mixing_weights[expert]:.3f}** of the mixture."
+        f" {of.mixing_weights[expert]:.3f} of the mixture."
     )
 
 

@@ -92,6 +92,7 @@ def test_words_carry_the_numbers(ledgers: list[Ledger]) -> None:
             assert ("→ chosen as specific" in first) == bool(of.specific[expert])
             assert ("→ chosen as shared" in second) == bool(of.shared[expert])
             assert ("masked" in third) == (of.roles[expert] is Role.UNSELECTED)
+            assert "*" not in first + second + third, "plain words: names may hold any sign"
             assert number(float(of.kl_specific[expert])) in expert_formula(of, expert)
 
 
