@@ -173,7 +173,7 @@ def titled(
 ) -> None:
     """Draw the title of a chart or table with its help, the code that makes it, and its pin."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{title}**", width="stretch")
+        st.markdown(f"**{escaped(title)}**", width="stretch")
         with st.container(horizontal=True, width="content", gap="xxsmall"):  # kept on one line
             with st.popover("", icon=":material/help:", type="tertiary"):
                 explanation.draw()

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 import aesm2
 from aesm2.data.dataset import Dataset
 from aesm2.routing.gates import gate_usage, gate_weights
+from app.markdown import plain
 from tests import small
 from tests.app.conftest import first_small_root, with_numbers
 
@@ -153,7 +154,7 @@ def test_two_models_beside_each_other(go: Start) -> None:
     assert heatmaps(other) == [(3, 5), (2, 5), (2, 3)]
     scales = [chart["layout"]["coloraxis"] for chart in (own, other)]
     assert [(scale["cmin"], scale["cmax"]) for scale in scales] == [(0, 1), (0, 1)]
-    assert [m.value for m in at.markdown if "What the gates give" in m.value] == [
+    assert [plain(m.value) for m in at.markdown if "What the gates give" in m.value] == [
         "**What the gates give: ple · PLE**",
         "**What the gates give: shop · AESM²**",
     ]

@@ -18,6 +18,7 @@ from aesm2.data.encoder import tasks_exist
 from aesm2.routing.counterfactual import features_from_text
 from aesm2.routing.flips import feature_flips
 from aesm2.routing.margins import calls, closest
+from app.markdown import plain
 from tests import degenerate, small
 from tests.app.conftest import with_numbers
 
@@ -83,7 +84,7 @@ def test_every_layer_has_its_simplex_and_the_score_plane(
     names = [key.split("-")[1] for key in found]
     assert names == ["simplex", "scores", "margins", "change", "change"]
     assert {trace["type"] for trace in next(iter(found.values()))["data"]} == {kind}
-    assert f"The simplex of gates: {title}" in texts(at)
+    assert f"The simplex of gates: {title}" in plain(texts(at))
     assert "the gap is" in texts(at)
     labels = [note["text"] for chart in found.values() for note in chart["layout"]["annotations"]]
     assert any("simulated data" in label and "test split" in label for label in labels)
