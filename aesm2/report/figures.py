@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from aesm2.errors import InputError
+from aesm2.files import NOT_PARSED
 
 LARGEST_FIGURE = 8 * 2**20  # characters of its JSON
 TRACES = {  # all but those that fetch maps or pictures
@@ -42,7 +43,7 @@ def read_figure(text: str, where: str) -> go.Figure:
     """
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except NOT_PARSED as error:
         raise InputError(f"{where}: the figure is not valid JSON: {error}") from None
     if not isinstance(values, dict) or not values.keys() <= {"data", "layout"}:
         raise InputError(f"{where}: the figure is not plotly JSON of data and layout")

@@ -82,6 +82,7 @@ HOSTILE: dict[str, tuple[Callable[[Value], object], str]] = {
     "a tower": (lambda v: figure(v, layout={"height": 1e9}), "taller than"),
     "deep nesting": (
         lambda v: pin_(v, figure='{"data":' + "[" * 5000 + "]" * 5000 + "}"), "chart 1"),
+    "a number of 5,000 digits": (lambda v: pin_(v, figure="9" * 5000), "the figure is not valid"),
     "columns of different lengths": (
         lambda v: v["report"]["pins"][0]["table"]["columns"][0]["cells"].append(1),
         "different lengths"),
