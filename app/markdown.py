@@ -12,6 +12,12 @@ def escaped(text: str) -> str:
     return text
 
 
+def as_sentence(words: object) -> str:
+    """Words that come from data, or an error, as a sentence of their own, `escaped`."""
+    said = escaped(str(words))
+    return f"{said[:1].upper()}{said[1:]}."
+
+
 def plain(text: str) -> str:
     """Take back what `escaped` did."""
     return re.sub(r"\\([\\`*_\[\]$~:#<])", r"\1", text)

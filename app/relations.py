@@ -11,6 +11,7 @@ from aesm2.evidence.standings import variant_title
 from aesm2.plots import tanglegram as tree_plot
 from aesm2.plots import transfer as transfer_plot
 from app import cache, recipes, studies, widgets
+from app.markdown import as_sentence
 
 VALUES = {"auc": "AUC × 100", "truth_auc": "AUC × 100 against the true probabilities"}
 MATRIX = widgets.Explanation(
@@ -82,7 +83,7 @@ def trees(study: cache.Study, transfer: pd.DataFrame, value: str) -> None:
             key, study, lambda: related(transfer, distances, task, variant, value)
         )
     except InputError as error:
-        st.info(f"{widgets.escaped(str(error))[:1].upper()}{widgets.escaped(str(error))[1:]}.",
+        st.info(as_sentence(error),
                 icon=":material/info:")  # fmt: skip
         return
     said = tree_plot.relations_words(found)

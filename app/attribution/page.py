@@ -26,6 +26,7 @@ from aesm2.attribution import (
 from aesm2.attribution.targets import reader
 from aesm2.errors import InputError
 from app import cache, state, widgets
+from app.markdown import as_sentence
 from app.rows import search as row_search
 
 WHATS = {
@@ -91,8 +92,7 @@ def inputs(opened: cache.Opened, rows: cache.RowSet, position: int) -> Asked | N
         reader(target, opened.checkpoint.model)
         against, key, baseline, code = _baseline(base, opened, rows)
     except InputError as error:
-        text = widgets.escaped(str(error))
-        st.info(f"{text[:1].upper()}{text[1:]}.", icon=":material/info:")
+        st.info(as_sentence(error), icon=":material/info:")
         return None
     groups = by == "group"
     return Asked(

@@ -7,6 +7,7 @@ from aesm2.errors import InputError
 from aesm2.routing.highlights import Call, Disagreement
 from app import cache, state, widgets
 from app.lens import page as lens
+from app.markdown import as_sentence
 
 ROUNDING = 1e-5  # nats; a difference of divergences that float32 explains
 
@@ -17,8 +18,7 @@ def section(opened: cache.Opened) -> None:
     try:
         rows = cache.rows(opened.checkpoint, "test")
     except InputError as error:
-        said = widgets.escaped(str(error))
-        st.info(f"{said[:1].upper()}{said[1:]}.", icon=":material/folder_off:")
+        st.info(as_sentence(error), icon=":material/folder_off:")
         st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
         return
     found = cache.highlights(opened, rows, widgets.current_task())

@@ -8,6 +8,7 @@ from aesm2.data.draft.preview import Preview, scenario_table, task_table
 from aesm2.data.words import split_words, task_words
 from aesm2.plots.style import provenance
 from app import widgets
+from app.markdown import as_sentence
 
 
 def facts(draft: Draft, found: Preview) -> None:
@@ -27,9 +28,7 @@ def facts(draft: Draft, found: Preview) -> None:
         st.metric("Scenarios", levels, border=True, width=140)
         st.metric("Tasks", len(found.description.task), border=True, width=110)
     for warning in found.warnings:
-        st.warning(
-            widgets.escaped(f"{warning[:1].upper()}{warning[1:]}."), icon=":material/warning:"
-        )
+        st.warning(as_sentence(warning), icon=":material/warning:")
 
 
 def numbers(found: Preview) -> None:

@@ -12,6 +12,7 @@ from aesm2.slices import Slice, mask, parse
 from aesm2.slices.saved import saved
 from aesm2.slices.text import EXAMPLE
 from app import cache, locations, state, widgets
+from app.markdown import as_sentence
 from app.people import who
 from app.rows import upload
 
@@ -50,8 +51,7 @@ def source(opened: cache.Opened, uploading: bool = False) -> cache.RowSet | None
             example = cache.rows(opened.checkpoint, splits[0]).frame if splits else None
             upload.panel(opened.checkpoint, example)
     if problem:
-        said = widgets.escaped(problem)
-        st.warning(f"{said[:1].upper()}{said[1:]}.", icon=":material/folder_off:")
+        st.warning(as_sentence(problem), icon=":material/folder_off:")
         if not uploading and who.may(who.Right.UPLOAD):
             st.page_link("views/lens.py", label="Upload rows in the Lens", icon=":material/upload:")
     if lost:

@@ -20,6 +20,7 @@ from aesm2.slices import (
 from aesm2.slices.find import Line
 from aesm2.slices.text import EXAMPLE
 from app import cache, state, widgets
+from app.markdown import as_sentence
 from app.rows import source as row_source
 from app.slices import page as slices
 from app.slices import saved
@@ -40,8 +41,7 @@ def section(opened: cache.Opened, rows: cache.RowSet, found: Found | None,
         own = parse(text, opened.checkpoint.description)
         inside = mask(own, rows.frame, opened.checkpoint.description)
     except InputError as error:
-        said = widgets.escaped(str(error))
-        st.warning(f"{said[:1].upper()}{said[1:]}.", icon=":material/edit:")
+        st.warning(as_sentence(error), icon=":material/edit:")
         return
     n = int(inside.sum())
     st.markdown(f"**{n:,} of {len(inside):,} rows** ({100 * n / len(inside):.3g} %)")

@@ -11,6 +11,7 @@ from aesm2.slices import Found, Measure, Search, find, measured, measures_of, se
 from aesm2.slices.find import DEEPEST, Line, lines_frame
 from app import cache, recipes, state, widgets
 from app.lens import page as lens
+from app.markdown import as_sentence
 from app.rows import source as row_source
 
 SUPPORTS = {"0.005": "0.5 %", "0.01": "1 %", "0.02": "2 %", "0.05": "5 %", "0.1": "10 %"}
@@ -76,8 +77,7 @@ def looked_or_told(
     try:
         return looked(opened, rows, measures, search)
     except InputError as error:
-        said = widgets.escaped(str(error))
-        st.info(f"{said[:1].upper()}{said[1:]}. Take other rows, or clear the slice.",
+        st.info(f"{as_sentence(error)} Take other rows, or clear the slice.",
                 icon=":material/filter_alt:")  # fmt: skip
         return None
 
