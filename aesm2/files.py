@@ -122,13 +122,19 @@ def exists(path: Path) -> bool:
 def copy_folder(source: Path, target: Path, left_out: Iterable[str] = ()) -> None:
     """Copy a folder without files of some patterns; InputError where it cannot be written.
 
-    A folder that is there already is filled.
+    A folder that is there already is filled. InputError too where one is a device or a pipe.
     """
     ignored = shutil.ignore_patterns(*left_out)
     try:
-        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+        shutil.copytree(source, target, ignore=ignored, copy_function=_copied, dirs_exist_ok=True)
     except shutil.Error as error:  # a list of what failed, which names every file
         raise InputError(f"{target}: cannot be written: {error.args[0][0][2]}") from None
+
+
+def _copied(source: str, target: str) -> None:
+    if not Path(source).is_file():  # it may never end
+        raise InputError(f"{source}: cannot be copied: it is no file")
+    shutil.copy2(source, target)
 
 
 def _aside(folder: Path) -> Path:

@@ -1,9 +1,11 @@
 """What a table's own spelling hides: markers of missing values, and dates written as text."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from aesm2.data.description import Source
+from aesm2.data.description import Scalar, Source
 from aesm2.errors import InputError
 
 ISO = "ISO8601"  # as a form: whatever the standard allows
@@ -32,7 +34,14 @@ def _marked(column: pd.Series, source: Source) -> pd.Series:
         return pd.Series(False, index=column.index)
     if pd.api.types.is_numeric_dtype(column):
         return column.isin([m for m in source.missing if not isinstance(m, str)])
-    return column.isin(list(source.missing))
+    return is_one_of(column, source.missing)
+
+
+def is_one_of(column: pd.Series, values: Sequence[Scalar]) -> pd.Series:
+    """Whether each value of a column is one of some; a text is none of the numbers."""
+    if isinstance(column.dtype, pd.StringDtype):  # asked for 10**20, it would raise OverflowError
+        values = [value for value in values if isinstance(value, str)]
+    return column.isin(list(values))
 
 
 def _dates(column: pd.Series, form: str) -> pd.Series:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from aesm2.data.cleaning import cleaned
+from aesm2.data.cleaning import cleaned, is_one_of
 from aesm2.data.description import (
     DESCRIPTION,
     Description,
@@ -81,7 +81,7 @@ class Dataset:
                 blocks.append(history_columns(frame, block, str(source.time)))
             frame = pd.concat(blocks, axis=1)
         for column, values in source.keep.items():
-            frame = frame[frame[column].isin(values)]
+            frame = frame[is_one_of(frame[column], values)]
         return frame.assign(split=self._split(frame))
 
     def split(self, name: SplitName) -> pd.DataFrame:

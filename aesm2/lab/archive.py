@@ -10,7 +10,7 @@ from typing import IO
 
 from aesm2.checkpoint import CARD, MANIFEST, REQUIRED, Checkpoint, load
 from aesm2.errors import InputError
-from aesm2.files import DAMAGES, copy_folder, exists, write_atomically
+from aesm2.files import DAMAGES, copy_folder, exists, read_bytes, write_atomically
 from aesm2.lab.queue import NAME
 from aesm2.owner import OWNER, give
 
@@ -19,13 +19,13 @@ MOST_BYTES = 1 << 30  # of a checkpoint, unpacked
 
 
 def pack(checkpoint: Path) -> bytes:
-    """Return a checkpoint as a zip file; InputError where it does not verify."""
+    """Return a checkpoint as a zip file; InputError where it does not verify or cannot be read."""
     load(checkpoint, "cpu")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(FILES):
             if (checkpoint / name).exists():
-                archive.write(checkpoint / name, name)
+                archive.writestr(name, read_bytes(checkpoint / name, MOST_BYTES))
     return content.getvalue()
 
 

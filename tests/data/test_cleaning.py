@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from aesm2.data.cleaning import cleaned
+from aesm2.data.cleaning import cleaned, is_one_of
 from aesm2.data.description import Source
 
 
@@ -23,3 +23,16 @@ def test_several_precisions_of_one_standard() -> None:
     texts = ["2026-03-28T10:00:00", "2026-03-28T10:00:00.250"]
     found = cleaned(pd.DataFrame({"at": texts}), Source(table="x", dates={"at": "ISO8601"}))
     assert found["at"].diff().iloc[1] == pd.Timedelta("250ms")
+
+
+@pytest.mark.parametrize("huge", [10**30, 2**63, -(10**400)])
+def test_a_number_beyond_64_bits_is_among_no_texts(huge: int) -> None:
+    texts = pd.Series(["fr", None, "1"], dtype="str")
+    assert is_one_of(texts, (huge, "fr", 1)).tolist() == [True, False, False]
+    marked = cleaned(pd.DataFrame({"country": texts}), Source(table="x", missing=(huge, "fr")))
+    assert marked["country"].isna().tolist() == [True, True, False]
+    assert is_one_of(pd.Series([huge, 1, "a"], dtype=object), (huge, 1)).tolist() == [
+        True,
+        True,
+        False,
+    ]

@@ -102,6 +102,19 @@ def test_promoting_keeps_content_and_adds_notes_to_the_card(tmp_path: Path) -> N
     assert notes == "For the **spring** review."
 
 
+@pytest.mark.parametrize("to", ["/dev/zero", "/dev"])
+def test_a_device_in_a_checkpoint_is_not_read_to_its_end(tmp_path: Path, to: str) -> None:
+    """A file that nobody needs to open the checkpoint: zeros without end would fill the disk."""
+    copy = small.copy_checkpoint(tmp_path / "copy")
+    (copy / "README.md").unlink()
+    (copy / "README.md").symlink_to(to)
+    with pytest.raises(InputError, match=r"README\.md: cannot be read: it is no file"):
+        pack(copy)
+    with pytest.raises(InputError, match=r"README\.md"):
+        promote(copy, tmp_path / "best")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
 def test_the_commands(tmp_path: Path) -> None:
     runner, file = CliRunner(), tmp_path / "c.zip"
     out = runner.invoke(app, ["export", str(small.run() / "checkpoint"), str(file)])
