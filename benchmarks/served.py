@@ -28,10 +28,11 @@ class Usage(NamedTuple):
 
 
 class Served(NamedTuple):
-    """A server that runs."""
+    """A server that runs. log: what it writes, for as long as it runs."""
 
     url: str
     pid: int
+    log: Path | None = None
 
     def usage(self) -> Usage:
         """Read what the process uses; Linux only."""
@@ -41,6 +42,13 @@ class Served(NamedTuple):
         pages = int((place / "statm").read_text(encoding="ascii").split()[1])
         memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
         return Usage(cpu, memory, int(fields[17]), len(list((place / "fd").iterdir())))
+
+    def problems(self) -> list[str]:
+        """Lines of the app's log about errors that nobody expected, oldest first."""
+        lines = (
+            self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log else []
+        )
+        return [line for line in lines if " ERROR " in line]
 
 
 @contextlib.contextmanager
@@ -69,17 +77,17 @@ def served(
         "--server.port",
         str(port),
     ]
-    quiet = subprocess.DEVNULL
     with tempfile.TemporaryDirectory(prefix="aesm2-served-") as home:
         own = {"AESM2_LAB": f"{home}/lab", "AESM2_DATA": f"{home}/data"}
-        with subprocess.Popen(
+        log = Path(home) / "server.log"
+        with log.open("wb") as written, subprocess.Popen(
             [*command, *options], cwd=where, env=os.environ | own | dict(more or {}),
-            stdout=quiet, stderr=quiet,
+            stdout=written, stderr=written,
         ) as server:  # fmt: skip
             try:
                 url = f"http://127.0.0.1:{port}"
                 _wait(url, server)
-                yield Served(url, server.pid)
+                yield Served(url, server.pid, log)
             finally:
                 server.terminate()
 

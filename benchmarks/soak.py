@@ -47,15 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines = asked.read.read_text(encoding="utf-8").splitlines()
         print(judged([json.loads(line) for line in lines]))
         return
-    with served("--server.disconnectedSessionTTL", str(LINGER)) as server:
+    told = {"AESM2_LOG": "debug"}  # the words of an error too
+    with served("--server.disconnectedSessionTTL", str(LINGER), more=told) as server:
         samples, found = soak(server, 60 * asked.minutes, asked.sessions, asked.think, asked.seed,
                               PAGES[: asked.pages], asked.out)  # fmt: skip
+        problems = server.problems()
     runs = sum(map(len, found.seconds.values()))
     print(f"{asked.minutes:g} minutes, {asked.sessions} sessions at a time, {runs:,} runs of pages,"
           f" {len(found.errors)} errors; {header()}\n")  # fmt: skip
     print(judged(samples))
     for error in dict.fromkeys(found.errors):
         print(f"- {error[:200]}")
+    for problem in problems:
+        print(f"- the server: {problem}")
 
 
 def soak(
