@@ -7,7 +7,7 @@ from tests.browser.conftest import Visit
 
 def test_a_cell_and_the_papers_table(visit: Visit) -> None:
     visitor = visit().open("bench", study="hand")
-    expect(visitor.keyed("bench-verdict")).to_contain_text("best mean in 2 of 5 cells")
+    expect(visitor.keyed("bench-verdict")).to_contain_text("best mean in 1 of 5 cells")
     visitor.chosen("cell").evaluate("input => input.scrollIntoView({block: 'center'})")
     visitor.pick("cell", "it · CTR")
     visitor.shows(cell="it · CTR")
