@@ -41,6 +41,11 @@ def with_path(content: bytes, path: str) -> bytes:
     return made.getvalue()
 
 
+def test_it_is_packed_alike_whenever_it_is(packed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    assert pack(small.run() / "checkpoint") == packed
+
+
 def test_out_and_in_again_it_is_the_same_checkpoint(packed: bytes, tmp_path: Path) -> None:
     opened = unpack(packed, tmp_path / "again")
     assert opened.hash == load(small.run() / "checkpoint", "cpu").hash
