@@ -71,3 +71,11 @@ def test_several_servers_are_added_up() -> None:
 def test_the_load_is_bounded(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
         sessions.main(wrong)
+
+
+def test_what_the_app_logs_as_an_error_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    line = "2026-11-27T12:00:00.000+00:00 ERROR a page failed error=1f905e4b"
+    log.write_text(f"Uvicorn server started\n{line}\n2026 INFO rows uploaded\n", encoding="utf-8")
+    assert Served("", 0, log).problems() == [line]
+    assert Served("", 0).problems() == []
