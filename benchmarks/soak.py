@@ -4,7 +4,8 @@ python -m benchmarks.soak [--minutes 120] [--sessions 4] [--out soak.jsonl] [--r
 
 Visitors (see `benchmarks.sessions`) come, use some pages, leave, and others come. Every sample is
 written to --out at once, so what was measured survives an interruption; --read judges such a file.
-The verdict is of the second half of the samples, after the caches have filled: a line is fitted,
+The verdict is of the second half of the samples, after the caches have filled: a line is fitted to
+the means of at most BLOCKS stretches, since samples that follow each other are much alike,
 and something grows where the 95 % interval of its slope is above zero and the line rises by more
 than 5 % over that half.
 """
@@ -29,6 +30,7 @@ from benchmarks.sessions import LINGER, PAGES, Found, visit
 
 WATCHED = {"memory": "memory, MB", "handles": "open handles", "threads": "threads"}
 SAMPLES = 240
+BLOCKS = 12  # five minutes each, of two hours
 RISE = 0.05
 STAY = 4  # pages that a visitor looks at
 
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines = asked.read.read_text(encoding="utf-8").splitlines()
         print(judged([json.loads(line) for line in lines]))
         return
-    told = {"AESM2_LOG": "debug"}  # the words of an error too
+    told = {"AESM2_LOG": "debug", "AESM2_LOG_FORMAT": "text"}  # for `Served.problems`, with words
     with served("--server.disconnectedSessionTTL", str(LINGER), more=told) as server:
         samples, found = soak(server, 60 * asked.minutes, asked.sessions, asked.think, asked.seed,
                               PAGES[: asked.pages], asked.out)  # fmt: skip
@@ -104,13 +106,20 @@ def _come_and_go(
 
 def trend(seconds: Sequence[float], values: Sequence[float]) -> tuple[float, float, bool]:
     """Return slope an hour, half the width of its 95 % interval, and whether that is growth."""
-    x, y = np.asarray(seconds) / 3600, np.asarray(values)
+    hours = np.asarray(seconds) / 3600
+    x, y = _means(hours), _means(np.asarray(values))
     if len(x) < 3 or np.ptp(y) == 0:
         return 0.0, 0.0, False
     line = stats.linregress(x, y)
     half = float(stats.t.ppf(0.975, len(x) - 2) * line.stderr)
-    rise = line.slope * np.ptp(x) / max(abs(float(y.mean())), math.ulp(1))
+    rise = line.slope * np.ptp(hours) / max(abs(float(y.mean())), math.ulp(1))
     return float(line.slope), half, bool(line.slope > half and rise > RISE)
+
+
+def _means(samples: np.ndarray) -> np.ndarray:
+    """Return the means of at most BLOCKS stretches, of as many samples each as can be."""
+    stretches = np.array_split(samples, min(BLOCKS, len(samples)))
+    return np.array([own.mean() for own in stretches])
 
 
 def judged(samples: Sequence[dict[str, float]]) -> str:

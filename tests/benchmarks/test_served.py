@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from benchmarks import bare, sessions, soak  # noqa: F401  bare: it imports without a server
 from benchmarks.served import Served, served
@@ -50,6 +51,17 @@ def test_a_leak_is_told_from_noise() -> None:
     lines = [{"seconds": float(s), "memory": 500.0, "handles": 10.0 + i, "threads": 9.0}
              for i, s in enumerate(seconds)]  # fmt: skip
     assert soak.judged(lines).endswith("Verdict: grows: open handles")
+
+
+def test_samples_that_follow_each_other_are_much_alike() -> None:
+    chance, seconds = np.random.default_rng(0), np.arange(120) * 30.0
+    told = 0
+    for _ in range(300):
+        steps = chance.normal(0, 1, 320)
+        drifting = signal.lfilter([1], [1, -0.8], steps)[200:]  # each is 0.8 of the one before
+        slope, width, _ = soak.trend(seconds, 100 + drifting)
+        told += abs(slope) > width
+    assert told / 300 < 0.2, "a line through every sample errs in half of them"
 
 
 def test_percentiles_are_of_the_sorted_values() -> None:
