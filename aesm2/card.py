@@ -1,5 +1,7 @@
 """The model card: a checkpoint's README, written from what was measured."""
 
+import re
+
 import pandas as pd
 
 from aesm2.config import AESM2Config, Config
@@ -13,11 +15,12 @@ def model_card(
     """Write the card in Markdown; every number in it comes from `evaluation`."""
     test = evaluation[(evaluation["split"] == "test") & (evaluation["scope"] != PATH)]
     model, training = config.model, config.training
+    title, licence = _words(description.title), _words(description.licence)
     lines = [
-        f"# {model.name} on {description.title}",
+        f"# {model.name} on {title}",
         "",
-        f"Data: {description.title} ({description.provenance}; {description.licence}).",
-        *([f"Cite: {description.citation}"] if description.citation else []),
+        f"Data: {title} ({description.provenance}; {licence}).",
+        *([f"Cite: {_words(description.citation)}"] if description.citation else []),
         f"Trained by `aesm2 train`, seed {training.seed}, {steps} steps of"
         f" {training.batch_size} rows, Adam at {training.learning_rate:g}, γ = {training.l2:g}.",
     ]
@@ -46,13 +49,19 @@ def _table(test: pd.DataFrame) -> list[str]:
         "|---|---|---:|---:|---:|---|---:|",
     ]
     for row in test.to_dict(orient="records"):
-        scenario = "all" if row["scope"] == OVERALL else f"{row['scope']} {row['scenario']}"
+        names = f"{row['scope']} {row['scenario']}"
+        scenario = "all" if row["scope"] == OVERALL else _words(names)
         area = f"{100 * row['auc']:.2f}" if pd.notna(row["auc"]) else "undefined"
         bounded = pd.notna(row["auc_low"])  # an interval needs two rows of each class
         interval = f"{100 * row['auc_low']:.2f} – {100 * row['auc_high']:.2f}" if bounded else ""
         loss = f"{row['log_loss']:.4f}" if pd.notna(row["log_loss"]) else ""
         lines.append(
-            f"| {scenario} | {row['task']} | {row['n']:,} | {row['positives']:,} | {area} |"
+            f"| {scenario} | {_words(row['task'])} | {row['n']:,} | {row['positives']:,} | {area} |"
             f" {interval} | {loss} |"
         )
     return lines
+
+
+def _words(text: str) -> str:
+    """Keep Markdown out of words that come from data, on one line; "_" in a word means nothing."""
+    return re.sub(r"([\\`*\[\]<>|$~])", r"\\\1", " ".join(text.split()))

@@ -71,3 +71,15 @@ def test_what_there_is_nothing_to_say_about_is_left_out() -> None:
     assert card.startswith("# mlp on A small shop\n")
     for absent in ("Cite", "Know before use", "λ_sp"):
         assert absent not in card
+
+
+def test_names_from_data_stay_words() -> None:
+    evaluation = aesm2.load(small.run() / "checkpoint", "cpu").evaluation.copy()
+    rows = evaluation["scenario"] == "fr"
+    evaluation.loc[rows, "scenario"] = "a|b*c*<i>new_or_low"
+    title = "5 $ *each*\n# [x](y)"
+    described = DESCRIPTION.model_copy(update={"title": title})
+    card = model_card(described, small.config(), evaluation, 3)
+    assert card.startswith("# aesm2 on 5 \\$ \\*each\\* # \\[x\\](y)\n\n")
+    (line, _) = [line for line in card.splitlines() if line.startswith("| country a")]
+    assert line.startswith("| country a\\|b\\*c\\*\\<i\\>new_or_low | ctr |")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aesm2.errors import InputError
 from aesm2.files import TRASH
-from aesm2.lab.job import Job
+from aesm2.lab.job import Job, Order
 from aesm2.lab.queue import Lab
 from aesm2.owner import owner_of
 from app import locations
@@ -22,12 +22,16 @@ def lab() -> Lab:
 def jobs() -> list[Job]:
     """Return the runs of whoever asks, and everybody's, in the order of their tickets."""
     own = who.person()
-    return [job for job, order in lab().orders() if order.owner in ("", own.id)]
+    return [job for job, order in lab().orders() if _sees(own, order)]
 
 
 def mine(job: Job, own: Person) -> bool:
     """Whether a run is theirs, or everybody's."""
-    return job.order().owner in ("", own.id)
+    return _sees(own, job.order())
+
+
+def _sees(own: Person, order: Order) -> bool:
+    return order.owner in ("", own.id)
 
 
 def places() -> list[Path]:
