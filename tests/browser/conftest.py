@@ -170,17 +170,21 @@ class Visitor:
         self.page.mouse.up()
 
     def click_until(self, chart: str, customdata: Any, seen: Callable[[int], object]) -> None:
-        """Click a point until `seen`, which waits for as many ms as it is given, does not fail.
+        """Click a point until `seen`, which waits for as many ms as it is given, does not fail."""
+        self.repeat(lambda: self.click_point(chart, customdata), seen)
+
+    def repeat(self, click: Callable[[], object], seen: Callable[[int], object]) -> None:
+        """Click until `seen`, which waits for as many ms as it is given, does not fail.
 
         A chart drawn anew under the mouse on a busy machine swallows a click; anybody would click
         again.
         """
         for _ in range(2):
-            self.click_point(chart, customdata)
+            click()
             with contextlib.suppress(PlaywrightTimeout, AssertionError):
                 seen(PATIENCE // 4)
                 return
-        self.click_point(chart, customdata)
+        click()
         seen(PATIENCE)
 
     def fits(self) -> bool:
