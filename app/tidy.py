@@ -1,10 +1,10 @@
 """Memory that is of no use any more goes back to the system, as long as pages are in use.
 
 Python seldom looks among what has lived for long, where closed sessions and figures that caches let
-go end; pandas remembers every view of a table that is kept, long after the view is gone; and the C
-library and Arrow keep what was freed between what is still used, for each of many heaps. Streamlit
-would collect after every run, which takes a third of what many sessions use: once in a while is
-enough.
+go end; and the C library and Arrow keep what was freed between what is still used, for each of many
+heaps. Streamlit would collect after every run, which takes a third of what many sessions use: once
+in a while is enough. Nothing here may look through all objects (`gc.get_objects`): a tuple that
+another thread is filling then has a second owner, and Python refuses to finish it (SystemError).
 """
 
 import ctypes
@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable
 
-import pandas._libs.internals as internals
 import pyarrow
 
 EVERY = 60.0  # seconds
@@ -33,19 +32,7 @@ def share_heaps() -> None:
 def tidy() -> None:
     """Collect garbage and return free memory to the system."""
     gc.collect()
-    _forget_views()
     _call("malloc_trim", 0)
-
-
-def _forget_views() -> None:
-    """Let pandas drop its weak references to views that are gone, up to 500 for each column.
-
-    It does so by itself only where more come to be.
-    """
-    views = getattr(internals, "BlockValuesRefs", None)
-    for kept in gc.get_objects():
-        if type(kept) is views:
-            kept.has_reference()  # counts those that are left, and so drops the others
 
 
 def _call(name: str, *numbers: int) -> None:
