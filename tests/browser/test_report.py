@@ -21,6 +21,7 @@ def test_pin_order_comment_and_take_away(visit: Visit, browser: Browser, tmp_pat
         page.locator(f'[class*="st-key-pin-{key}"] button:visible').first.click()
         visitor.ready()
     visitor.go("Home")
+    expect(page.get_by_role("heading", name="What am I looking at?")).to_be_visible()
     visitor.ready()
     page.locator('[class*="st-key-pin-home-metrics"] button:visible').click()
     badge = visitor.keyed("global-bar").get_by_role("link", name="Report: 3")
