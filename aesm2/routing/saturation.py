@@ -6,6 +6,7 @@ layer); rows; 2 roles, specific and shared; n experts.
 """
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,10 +76,13 @@ def _masks(routing: Routing) -> np.ndarray:
 
 def _read(line: Mapping[str, Any], spec: LayerSpec) -> np.ndarray | None:
     targets = len(spec.gates) if spec.kind == "task" else 1
+    rows = line.get("rows")
+    if not isinstance(rows, int):
+        return None
     try:
-        shape = (targets, int(line["rows"]), 2, spec.experts)
+        shape = (targets, rows, 2, spec.experts)
         bits = np.unpackbits(np.frombuffer(base64.b64decode(line["layers"][spec.name]), np.uint8))
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         fits = size > 0 and 0 <= len(bits) - size < 8
         return bits[:size].reshape(shape).astype(bool) if fits else None
     except (KeyError, TypeError, ValueError):

@@ -1,5 +1,6 @@
 """Saturation against masks compared row by row, and against a file that does not fit."""
 
+import math
 from typing import Any
 
 import pytest
@@ -44,7 +45,8 @@ def test_share_of_rows_that_choose_as_in_the_end() -> None:
 @pytest.mark.parametrize(
     "broken",
     [{"layers": {}}, {"rows": 10**9}, {"rows": "many"}, {"layers": None},
-     {"layers": {"level0.1": "%"}}, {"rows": 0}],
+     {"layers": {"level0.1": "%"}}, {"rows": 0}, {"rows": math.inf}, {"rows": 20.5},
+     {"rows": 10**30}, {"rows": 20 + 2**60}],
 )  # fmt: skip
 def test_a_line_that_does_not_fit_is_left_out(broken: dict[str, Any]) -> None:
     own = model()
