@@ -53,8 +53,9 @@ def saturation(lines: Sequence[Mapping[str, Any]], specs: Sequence[LayerSpec]) -
     """
     found = []
     for spec in specs:
-        stepped = [line for line in lines if isinstance(line.get("step"), int)]
-        read = [(int(line["step"]), _read(line, spec)) for line in stepped]
+        steps = [(line.get("step"), line) for line in lines]
+        read = [(step, _read(line, spec)) for step, line in steps
+                if isinstance(step, int) and abs(step) < 2**53]  # fmt: skip
         known = [(step, masks) for step, masks in read if masks is not None]
         known = [(step, masks) for step, masks in known if masks.shape == known[-1][1].shape]
         for step, masks in known:

@@ -196,7 +196,7 @@ def _of(history: Records, kind: str) -> list[Mapping[str, Any]]:
 
 
 def _is_step(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, (int, float)) and abs(value) < 2**53  # whole numbers that floats hold
 
 
 def _when(record: Mapping[str, Any]) -> tuple[int, float]:
@@ -204,7 +204,10 @@ def _when(record: Mapping[str, Any]) -> tuple[int, float]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
+    try:
+        return float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:  # a whole number beyond all floats
+        return math.nan
 
 
 def _numbers(record: Mapping[str, Any], key: str) -> dict[str, float]:
@@ -230,7 +233,7 @@ def _fits(counts: Any, spec: LayerSpec, paths: int) -> bool:
 def _array(values: Any) -> np.ndarray | None:
     try:
         return np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
 
 

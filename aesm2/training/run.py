@@ -18,6 +18,7 @@ resuming, so that a run may be killed at any moment.
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -40,6 +41,7 @@ from aesm2.files import (
     write_lines,
 )
 from aesm2.lock import holding
+from aesm2.training.history import facts
 
 PRODUCTS = (
     "history.jsonl", "utilisation.jsonl", "choices.jsonl", "state.safetensors", "best.safetensors",
@@ -164,8 +166,9 @@ class Run:
         kept = {key: value for key, value in tensors.items() if key.startswith("model.")}
         weights = read_tensors(best)
         kept = {key: weights[key.removeprefix("model.")] for key in kept}
-        lines = [line["seconds"] for line in read_lines(self.folder / "history.jsonl")]
-        position.step, position.seconds = position.best_step, max(lines, default=0.0)
+        known = facts(read_lines(self.folder / "history.jsonl")).seconds
+        position.step = position.best_step
+        position.seconds = known if math.isfinite(known) else 0.0
         position.finished, position.evaluations_since_best = False, 0
         self.save_state(kept, position)
 

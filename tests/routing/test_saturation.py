@@ -46,7 +46,7 @@ def test_share_of_rows_that_choose_as_in_the_end() -> None:
     "broken",
     [{"layers": {}}, {"rows": 10**9}, {"rows": "many"}, {"layers": None},
      {"layers": {"level0.1": "%"}}, {"rows": 0}, {"rows": math.inf}, {"rows": 20.5},
-     {"rows": 10**30}, {"rows": 20 + 2**60}],
+     {"rows": 10**30}, {"rows": 20 + 2**60}, {"step": 10**400}],
 )  # fmt: skip
 def test_a_line_that_does_not_fit_is_left_out(broken: dict[str, Any]) -> None:
     own = model()

@@ -105,6 +105,8 @@ def test_what_is_left_is_of_the_last_plan() -> None:
         [{"kind": "validation", "step": 1}],
         [{"kind": "validation", "step": 1, "metrics": [None, {"scope": "all"}]}],
         [{"kind": "of the future", "step": 1}],
+        [{"kind": "train", "step": 10**400}, {"kind": "train", "step": math.inf}],
+        [{"kind": "train", "step": 1, "loss": {"ctr": 10**400}, "seconds": 10**400}],
         [None, 3],
     ],
 )
@@ -186,7 +188,8 @@ def test_a_snapshot_keeps_the_layers_that_fit() -> None:
     odd = [
         {"step": 1}, {"step": None, **line}, {"step": 1, "layers": {}}, line | {"rows": [1]},
         line | {"rows": "many"}, line | {"layers": {first.name: {"specific": [[[1]]]}}},
-        line | {"layers": {others[0].name: None}},
+        line | {"layers": {others[0].name: None}}, line | {"step": 10**400},
+        line | {"rows": [10**400] * len(line["rows"])},
     ]  # fmt: skip
     odd[1]["step"] = None
     assert snapshots(odd, opened.encoder.schema, opened.layers) == []

@@ -360,6 +360,19 @@ def test_other_files_that_are_damaged_are_named(tmp_path: Path, name: str) -> No
 # ---- the parts --------------------------------------------------------------------------------
 
 
+def test_a_run_whose_records_tell_no_time_goes_back_to_its_best(tmp_path: Path) -> None:
+    run = Run(small.copy_run(tmp_path / "run"))
+    for told, seconds in (({"seconds": 7.5}, 7.5), ({"seconds": "long"}, 0.0), ({}, 0.0)):
+        lines = small.lines(run.folder / "history.jsonl")
+        bare = [{key: line[key] for key in line if key != "seconds"} | told for line in lines]
+        run_module.write_lines(run.folder / "history.jsonl", bare)
+        run.rewind()
+        position = run.position()
+        assert position is not None
+        assert position.step == position.best_step
+        assert position.seconds == seconds
+
+
 def test_a_run_keeps_its_configuration_and_description() -> None:
     run = Run(small.run())
     assert run.exists
