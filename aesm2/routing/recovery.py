@@ -82,7 +82,7 @@ class _Shuffles:
 def _chosen(model: Model, batch: Batch, layer: int) -> np.ndarray:
     """The set of experts chosen as specific by each row in a layer, as a code, (n,)."""
     masks = [o.routings[layer].selection.specific.cpu().numpy() for _, o in outputs(model, batch)]
-    packed = np.packbits(np.concatenate(masks), axis=1)
+    packed = np.ascontiguousarray(np.packbits(np.concatenate(masks), axis=1))
     return codes(packed.view([("", packed.dtype)] * packed.shape[1]).ravel())
 
 

@@ -268,7 +268,7 @@ def test_a_branch_goes_on_from_there_and_leaves_the_first_alone(lab: Lab) -> Non
     assert same(weights(first), before)
     with pytest.raises(InputError, match="keeps its model"):
         lab.branch(first, "third", small.config(model={"name": "mlp"}))
-    with pytest.raises(InputError, match="taken"):
+    with pytest.raises(InputError, match="there is a run 'second' already"):
         lab.branch(first, "second", config)
 
 
@@ -284,7 +284,7 @@ def test_a_branch_that_is_past_its_end_takes_one_step_and_ends(lab: Lab) -> None
 
 @pytest.mark.long
 def test_a_branch_from_the_best_measurement_has_its_weights_and_its_history(lab: Lab) -> None:
-    first = submit(lab, "first", epochs=6, learning_rate=0.3)  # it gets worse before it ends
+    first = submit(lab, "first", epochs=6, learning_rate=1.0)  # it gets worse before it ends
     worker.work(lab, "cpu")
     position = first.position()
     assert position.best_step < position.step

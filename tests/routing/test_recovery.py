@@ -62,8 +62,8 @@ def weights_change(level: int) -> list[float]:
     return [float((own[i].double() - other[i].double()).abs().sum()) / 2 for i in range(ROWS)]
 
 
-def chosen_sets(level: int) -> list[tuple[int, ...]]:
-    masks = trace(MODEL, BATCH, INDEX).layer(f"level{level}.1").specific
+def chosen_sets(level: int, model: AESM2 = MODEL) -> list[tuple[int, ...]]:
+    masks = trace(model, BATCH, INDEX).layer(f"level{level}.1").specific
     return [tuple(torch.nonzero(mask).flatten().tolist()) for mask in masks]
 
 
@@ -77,6 +77,18 @@ def test_roles_compare_chosen_sets_with_planted_ones(level: int) -> None:
     for measure, strata in (("roles", 0 * PATH), ("roles within scenarios", PATH)):
         wanted = adjusted_rand(labels, truth.regime[:, level], strata)
         assert found.loc[(measure, f"level{level}.1"), "value"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("experts", [8, 9, 20])
+def test_roles_are_of_all_experts_however_many(experts: int) -> None:
+    scenario = ONE_LAYER.scenario.model_copy(update={"experts": experts})
+    model = cases.spread(AESM2(ONE_LAYER.model_copy(update={"scenario": scenario}), SHAPE))
+    truth, sets = planted(), chosen_sets(0, model)
+    names = sorted(set(sets))
+    labels = np.array([names.index(own) for own in sets])
+    found = recovery(model, BATCH, truth, 19).set_index(["measure", "of"]).sort_index()
+    wanted = adjusted_rand(labels, truth.regime[:, 0], 0 * PATH)
+    assert found.loc[("roles", "level0.1"), "value"] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("level", [0, 1])

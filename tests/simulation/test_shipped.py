@@ -54,7 +54,6 @@ def test_the_checkpoint_was_trained_on_800_000_rows_at_the_rates_of_table_1() ->
             assert abs(positives / n - p) < 4 * (p * (1 - p) / n) ** 0.5
 
 
-@pytest.mark.long
 def test_the_learnt_routing_recovers_the_planted_one() -> None:
     """On the shipped test rows; the best possible AUC is approached, and roles are not chance."""
     opened = aesm2.load(CHECKPOINT, "cpu")
