@@ -1,8 +1,9 @@
 """Charts of two pages are pinned, ordered, commented, and opened as a file without a server."""
 
+import time
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Download, expect
 
 from tests.browser.conftest import PATIENCE, Visit
 
@@ -38,10 +39,18 @@ def test_pin_order_comment_and_take_away(visit: Visit, browser: Browser, tmp_pat
     words.press("Control+Enter")
     visitor.ready()
     visitor.screenshot("report-pinned")
-    with page.expect_download() as caught:
-        page.get_by_role("button", name="HTML").click()
-    file = tmp_path / caught.value.suggested_filename
-    caught.value.save_as(file)
+    caught: list[Download] = []
+    page.on("download", lambda download: caught.append(download))
+
+    def seen(patience: int) -> None:
+        until = time.monotonic() + patience / 1000
+        while not caught and time.monotonic() < until:
+            page.wait_for_timeout(50)
+        assert caught
+
+    visitor.repeat(page.get_by_role("button", name="HTML").click, seen)
+    file = tmp_path / caught[0].suggested_filename
+    caught[0].save_as(file)
     assert file.name == "Report.html"
     _offline(browser, file)
 
