@@ -1,6 +1,7 @@
 """Checkpoints as zip files, and strangers' zip files."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def with_path(content: bytes, path: str) -> bytes:
 def test_it_is_packed_alike_whenever_it_is(packed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 2e9)
     assert pack(small.run() / "checkpoint") == packed
+
+
+def test_files_older_than_zip_files_can_be_are_packed(tmp_path: Path) -> None:
+    copy = small.copy_checkpoint(tmp_path / "copy")
+    for file in copy.iterdir():
+        os.utime(file, (0, 0))  # as container images and package builders leave them
+    assert unpack(pack(copy), tmp_path / "again").hash == load(copy, "cpu").hash
 
 
 def test_out_and_in_again_it_is_the_same_checkpoint(packed: bytes, tmp_path: Path) -> None:
